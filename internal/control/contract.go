@@ -1,0 +1,92 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/mailmanager"
+	"sluice/internal/policy"
+	"sluice/internal/rule"
+	"sluice/internal/spool"
+)
+
+// Scope is the account and region of a resource (Mail Manager, A28).
+type Scope struct {
+	Account string
+	Region  string
+}
+
+// Key names a resource.
+type Key struct {
+	Scope
+	ID string
+}
+
+// IngressPoint is an ingress point as sessions see it. Values are shared and must not be changed: a change makes a new one.
+type IngressPoint struct {
+	Key
+	Name          string
+	ARN           string
+	ARecord       string
+	Type          mailmanager.IngressPointType
+	Status        mailmanager.IngressPointStatus
+	TlsPolicy     mailmanager.TlsPolicy
+	DualStack     bool // takes IPv6 clients
+	Private       bool
+	RuleSetID     string
+	PolicyID      string
+	Listeners     []string // names from the tag sluice:listener; empty: the pool
+	PoolAddress   string   // host:port that the pool gave it, kept for life; empty until then
+	Default       bool     // tag sluice:default = true
+	Created       time.Time
+}
+
+// Relay is a relay resource as it is used for one attempt.
+type Relay struct {
+	Key
+	Name      string
+	ARN       string
+	Server    string
+	Port      int
+	SecretARN string // empty: no authentication
+}
+
+// Policy is a traffic policy, compiled.
+type Policy struct {
+	Key
+	*policy.Policy
+}
+
+// RuleSet is a rule set, compiled, with the source that the spool keeps under its hash (Mail Manager, D19).
+type RuleSet struct {
+	Key
+	Name   string
+	Hash   spool.Hash
+	Source []byte
+	*rule.Set
+}
+
+// Snapshot is what the data plane reads: every method is one lock-free look-up of the newest state, and a change is
+// there before the API call that made it has answered. The values are shared and must not be changed.
+type Snapshot interface {
+	IngressPoint(Key) (*IngressPoint, bool)
+	Policy(Key) (*Policy, bool)
+	RuleSet(Key) (*RuleSet, bool)
+	// Relay finds a relay by id or ARN; an ARN of another account or region is not found.
+	Relay(scope Scope, idOrARN string) (*Relay, bool)
+}
+
+// Sockets opens and closes the listening sockets of ingress points; ingress implements it. Calls for one ingress point
+// are never made at once; calls for different ones are.
+type Sockets interface {
+	// HasListener reports whether the configuration names such a listener.
+	HasListener(name string) bool
+	// Open makes the point reachable: it opens the pool address the point already has, or picks one, or joins the named
+	// listeners. It returns the pool address it uses (empty with named listeners). Opening what is open is a no-op. The
+	// error is the StatusReason of a FAILED point.
+	Open(ctx context.Context, p *IngressPoint) (poolAddress string, err error)
+	// Close makes the point unreachable. Closing what is not open is a no-op.
+	Close(ctx context.Context, key Key)
+	// Bound returns the addresses, host:port, that the point is reached at now.
+	Bound(key Key) []string
+}

@@ -1,0 +1,65 @@
+// Package policy decides whether an ingress point takes a recipient: a traffic policy, compiled, that takes the facts of
+// a session and a forward-path and returns a decision with its reasons. It is pure: no I/O, no clock.
+// Source: behaviour.md, section 3; Mail Manager, C1 to C8 and F19.
+package policy
+
+import (
+	"net/netip"
+
+	"sluice/internal/mailmanager"
+)
+
+// Facts are what a traffic policy can see of a session.
+type Facts struct {
+	Client netip.Addr
+	TLS    mailmanager.IngressTlsProtocolAttribute // empty in clear
+}
+
+// Result is what became of a condition. "Cannot tell" is never quietly "no match".
+type Result string
+
+// The results of a condition.
+const (
+	ResultMatch      Result = "MATCH"
+	ResultNoMatch    Result = "NO_MATCH"
+	ResultCannotTell Result = "CANNOT_TELL"
+)
+
+// ConditionReason is a condition as it was decided.
+type ConditionReason struct {
+	Attribute string   `json:"attribute"` // RECIPIENT, SENDER_IP, SENDER_IPV6, TLS_PROTOCOL, IN_ADDRESS_LIST, ADDON (Mail Manager, F19)
+	Operator  string   `json:"operator"`
+	Values    []string `json:"values"`
+	Seen      string   `json:"seen"` // the value it was compared with
+	Result    Result   `json:"result"`
+	Why       string   `json:"why,omitempty"` // for "cannot tell": the reason
+}
+
+// StatementReason is a statement as it was decided: its conditions up to the first that decided it.
+type StatementReason struct {
+	Index      int                      `json:"index"` // 1-based, as listed in the policy
+	Action     mailmanager.AcceptAction `json:"action"`
+	Conditions []ConditionReason        `json:"conditions"`
+	Matched    bool                     `json:"matched"`
+}
+
+// Decision is the answer for one recipient, with the statements in the order evaluated (every DENY, then every ALLOW),
+// ending at the decisive one. By is the index of that statement, 0 for the default action.
+type Decision struct {
+	Recipient  string                   `json:"recipient"`
+	Action     mailmanager.AcceptAction `json:"action"`
+	By         int                      `json:"by"`
+	Statements []StatementReason        `json:"statements,omitempty"`
+}
+
+// Allowed reports whether the recipient is taken.
+func (d *Decision) Allowed() bool { return d.Action == mailmanager.AcceptActionAllow }
+
+// Source is a traffic policy as the API has it.
+type Source struct {
+	Account, Region string
+	ID, Name        string
+	Statements      []mailmanager.PolicyStatement
+	Default         mailmanager.AcceptAction
+	MaxSize         int64 // octets; 0: the policy sets none
+}

@@ -1,0 +1,57 @@
+package smtpd
+
+import (
+	"context"
+	"io"
+
+	"sluice/internal/message"
+	"sluice/internal/smtp"
+)
+
+// Host is what smtpd asks of the ingress points behind it. Its methods are called from the sessions' goroutines, at once.
+type Host interface {
+	// Open is called when a connection was accepted, before the greeting. It returns the binding when the listener has one
+	// ingress point, nil when that is settled later, or a reply that refuses the connection (421), which is then closed.
+	Open(ctx context.Context, s *Session) (Binding, *smtp.Reply)
+	// Bind is called at MAIL in a session that is not bound yet.
+	Bind(ctx context.Context, s *Session) (Binding, *smtp.Reply)
+	// Closed is called once for every connection that Open was called for, when it has ended.
+	Closed(s *Session)
+}
+
+// Binding ties a session to an ingress point; everything that depends on the point hangs on it. Its methods are called by
+// the session's goroutine only.
+type Binding interface {
+	// Hostname is what the greeting and replies call us.
+	Hostname() string
+	// MaxSize is the largest content in octets (Mail Manager, B9).
+	MaxSize() int64
+	// MaxRecipients is how many recipients a transaction may have (Mail Manager, B10).
+	MaxRecipients() int
+	// Mail is asked once the command's own syntax and order are right. A nil reply accepts.
+	Mail(ctx context.Context, t *Transaction) *smtp.Reply
+	// Recipient is asked for each RCPT. A nil reply accepts and smtpd adds the recipient to the envelope.
+	Recipient(ctx context.Context, t *Transaction, r message.Recipient) *smtp.Reply
+	// Data is asked at DATA, before 354. It returns where the content goes, or a reply that refuses.
+	Data(ctx context.Context, t *Transaction) (Sink, *smtp.Reply)
+	// Refused reports a reply of 4yz or 5yz that smtpd gave by itself in this session (syntax, order, limits), for traces.
+	Refused(t *Transaction, command string, reply *smtp.Reply)
+}
+
+// Sink takes a message's content, unstuffed, as received. An error of Write ends in a 4yz or 5yz after the rest was read and
+// thrown away: a *smtp.Reply as it is, anything else as 451. Exactly one of Commit and Abort is called.
+type Sink interface {
+	io.Writer
+	// Commit makes the message durable and returns the reply to the final dot.
+	Commit(ctx context.Context) *smtp.Reply
+	// Abort discards what was written.
+	Abort()
+}
+
+// Transaction is one mail transaction: from MAIL to the end of data, RSET, or whatever else ends it. RFC 5321, section 3.3.
+type Transaction struct {
+	Session      *Session
+	Envelope     message.Envelope
+	DeclaredSize int64 // SIZE=, 0 when absent
+	Host         any   // what the binding keeps with the transaction
+}

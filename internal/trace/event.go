@@ -1,0 +1,94 @@
+package trace
+
+import (
+	"time"
+
+	"sluice/internal/message"
+	"sluice/internal/policy"
+	"sluice/internal/rule"
+)
+
+// Version is that of the record's form; a reader refuses a newer one.
+const Version = 1
+
+// Event is one thing that happened to a message or a session. The record of a message is all its events, oldest first.
+// Exactly one of the pointers is set. Values are not changed after Append.
+type Event struct {
+	Time    time.Time  `json:"time"`
+	Account string     `json:"account"`
+	Region  string     `json:"region"`
+	Message message.ID `json:"message,omitzero"` // zero for sessions and transactions that became no message
+	Session message.ID `json:"session,omitzero"`
+
+	Accepted *Accepted `json:"accepted,omitempty"`
+	Refused  *Refused  `json:"refused,omitempty"`
+	Decided  *Decided  `json:"decided,omitempty"`
+	Attempt  *Attempt  `json:"attempt,omitempty"`
+	Held     *Held     `json:"held,omitempty"`
+}
+
+// Accepted is the moment of the 250: the session's facts, the envelope and the policy's decisions.
+type Accepted struct {
+	Facts           message.Session   `json:"facts"`
+	ReversePath     string            `json:"reversePath"`
+	Recipients      []string          `json:"recipients"`
+	Size            int64             `json:"size"`
+	TrafficPolicyID string            `json:"trafficPolicyId"`
+	Decisions       []policy.Decision `json:"decisions"`
+	RuleSetID       string            `json:"ruleSetId"`
+}
+
+// Refused is a command or a whole session that was refused, with what is known of why.
+type Refused struct {
+	Facts           message.Session   `json:"facts"`
+	ReversePath     string            `json:"reversePath,omitempty"`
+	TrafficPolicyID string            `json:"trafficPolicyId,omitempty"`
+	Decisions       []policy.Decision `json:"decisions,omitempty"`
+	Command         string            `json:"command,omitempty"` // CONNECT, MAIL, RCPT, DATA …
+	Reply           string            `json:"reply"`
+	Reason          string            `json:"reason,omitempty"`
+}
+
+// Decided is what the rule set decided: each rule's first failing or all matching conditions, and what was done.
+type Decided struct {
+	RuleSetID   string            `json:"ruleSetId"`
+	RuleSetHash string            `json:"ruleSetHash"`
+	Rules       []rule.Reason     `json:"rules"`
+	Unrouted    []string          `json:"unrouted,omitempty"`
+}
+
+// Attempt is one try of one step, or its refusal before any try.
+type Attempt struct {
+	Rule       int           `json:"rule"`
+	RuleName   string        `json:"ruleName,omitempty"`
+	Action     int           `json:"action"`
+	ActionName string        `json:"actionName"`
+	Lane       string        `json:"lane,omitempty"`
+	Number     int           `json:"number"` // 1 for the first
+	Status     string        `json:"status"` // SUCCESS, FAILURE, IN_PROGRESS
+	Target     string        `json:"target,omitempty"` // host:port
+	Recipients []Reply       `json:"recipients"`
+	Reason     string        `json:"reason,omitempty"`
+	Next       time.Time     `json:"next,omitzero"` // when it is tried again
+	Took       time.Duration `json:"took,omitzero"` // nanoseconds
+}
+
+// Reply is what was answered for one recipient.
+type Reply struct {
+	Recipient string `json:"recipient"`
+	Reply     string `json:"reply"`
+}
+
+// Held is a message, or some of its recipients, that came to rest.
+type Held struct {
+	Lane       string   `json:"lane"`
+	Recipients []string `json:"recipients"`
+	Reason     string   `json:"reason"`
+}
+
+// Record is everything known of one message or session.
+type Record struct {
+	Version int        `json:"version"`
+	ID      message.ID `json:"id"`
+	Events  []Event    `json:"events"`
+}
