@@ -30,6 +30,7 @@ type IngressPoint struct {
 	ARecord       string
 	Type          mailmanager.IngressPointType
 	Status        mailmanager.IngressPointStatus
+	Serving       bool // new sessions are served: the status is ACTIVE, or becomes it when an update ends
 	TlsPolicy     mailmanager.TlsPolicy
 	DualStack     bool // takes IPv6 clients
 	Private       bool
