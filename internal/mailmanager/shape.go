@@ -22,10 +22,13 @@ const (
 	KindDouble
 	KindBoolean
 	KindTimestamp
+	KindBlob
+	KindMap
 )
 
-// Shape is what the model says of a value: its kind, its constraints and, for structures and lists, what is inside.
-// Min and Max bound the length of strings (characters) and lists (elements) and the value of numbers.
+// Shape is what the model says of a value: its kind, its constraints and, for structures, lists and maps, what is
+// inside. Min and Max bound the length of strings (characters), blobs (octets), lists (elements) and maps (entries) and
+// the value of numbers. The keys of a map are strings without constraints.
 // Shapes are shared and must not be changed.
 type Shape struct {
 	Name           string

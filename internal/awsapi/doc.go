@@ -1,0 +1,2 @@
+// Package awsapi is the wire of the API and nothing else.
+package awsapi
