@@ -1,6 +1,6 @@
 package smtp
 
-import "fmt"
+import "strconv"
 
 // EnhancedCode is an enhanced status code, such as 5.1.1; the zero value stands for none. RFC 3463, section 2.
 type EnhancedCode struct {
@@ -12,7 +12,15 @@ func (c EnhancedCode) String() string {
 	if c.Class == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d.%d.%d", c.Class, c.Subject, c.Detail)
+	return string(c.append(make([]byte, 0, len("5.999.999"))))
+}
+
+func (c EnhancedCode) append(to []byte) []byte {
+	to = strconv.AppendUint(to, uint64(c.Class), 10)
+	to = append(to, '.')
+	to = strconv.AppendUint(to, uint64(c.Subject), 10)
+	to = append(to, '.')
+	return strconv.AppendUint(to, uint64(c.Detail), 10)
 }
 
 // Reply is an SMTP reply and the one error of the SMTP packages. Text may have several lines, separated by \n, and names
@@ -45,18 +53,19 @@ func (r *Reply) Transient() bool { return r.Code >= 400 && r.Code < 500 }
 // Permanent reports whether the reply is 5yz: the same attempt will fail again.
 func (r *Reply) Permanent() bool { return r.Code >= 500 }
 
-// String is the reply on one line, as logs and traces show it.
+// String is the reply as logs and traces show it: one code, then the text, whose lines stay apart by \n.
 func (r *Reply) String() string {
-	if r.Enhanced.Class == 0 {
-		return fmt.Sprintf("%d %s", r.Code, r.Text)
+	text := strconv.AppendInt(make([]byte, 0, len("250 5.999.999 ")+len(r.Text)), int64(r.Code), 10)
+	if r.Enhanced.Class != 0 {
+		text = r.Enhanced.append(append(text, ' '))
 	}
-	return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text)
+	return string(append(append(text, ' '), r.Text...))
 }
 
 // Error implements error.
 func (r *Reply) Error() string {
 	if r.Cause != nil {
-		return fmt.Sprintf("%s (%v)", r, r.Cause)
+		return r.String() + " (" + r.Cause.Error() + ")"
 	}
 	return r.String()
 }
