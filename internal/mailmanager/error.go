@@ -10,11 +10,30 @@ type Code string
 
 // Codes of errors that the model does not list and any operation may return (behaviour.md, section 12).
 const (
-	CodeUnknownOperation Code = "UnknownOperationException"
-	CodeSerialization    Code = "SerializationException"
-	CodeInternal         Code = "InternalFailure"
-	CodeUnavailable      Code = "ServiceUnavailable"
+	CodeUnknownOperation      Code = "UnknownOperationException"
+	CodeSerialization         Code = "SerializationException"
+	CodeInternal              Code = "InternalFailure"
+	CodeUnavailable           Code = "ServiceUnavailable"
+	CodeIncompleteSignature   Code = "IncompleteSignature"
+	CodeInvalidSignature      Code = "InvalidSignatureException"
+	CodeMissingAuthentication Code = "MissingAuthenticationToken"
+	CodeUnrecognizedClient    Code = "UnrecognizedClientException"
+	CodeRequestExpired        Code = "RequestExpired"
 )
+
+// commonStatus is the HTTP status of each of them. UnknownOperationException means here that the operation exists in
+// the model and not yet in Sluice.
+var commonStatus = map[Code]int{
+	CodeUnknownOperation:      http.StatusNotImplemented,
+	CodeSerialization:         http.StatusBadRequest,
+	CodeInternal:              http.StatusInternalServerError,
+	CodeUnavailable:           http.StatusServiceUnavailable,
+	CodeIncompleteSignature:   http.StatusForbidden, // S34
+	CodeInvalidSignature:      http.StatusForbidden, // S34
+	CodeMissingAuthentication: http.StatusForbidden, // S34
+	CodeUnrecognizedClient:    http.StatusForbidden, // S34
+	CodeRequestExpired:        http.StatusForbidden, // S34
+}
 
 // Error is the domain error: a code, a text that is safe to show to the caller, and the cause, which goes to the log
 // only. An error without a Code anywhere in its chain is internal.
@@ -40,19 +59,14 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// HTTPStatus is the status that the code is answered with.
+// HTTPStatus is the status that the code is answered with by Mail Manager; 500 for a code that neither the model nor the
+// common errors have.
 func (c Code) HTTPStatus() int {
 	if status, ok := modelledStatus[c]; ok {
 		return status
 	}
-	switch c {
-	case CodeSerialization:
-		return http.StatusBadRequest
-	case CodeUnknownOperation:
-		return http.StatusNotImplemented
-	case CodeUnavailable:
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusInternalServerError
+	if status, ok := commonStatus[c]; ok {
+		return status
 	}
+	return http.StatusInternalServerError
 }

@@ -4,6 +4,12 @@
 // absent list and an empty one an empty list. Start with Lookup.
 package mailmanager
 
+import (
+	"regexp"
+	"slices"
+	"sync"
+)
+
 //go:generate go run ./generate -model ${SLUICE_MODEL} -out .
 
 // redacted stands for a sensitive value wherever it would be printed.
@@ -41,6 +47,20 @@ type Shape struct {
 	Unique         bool // a list's elements must differ
 	Members        []Member
 	Element        *Shape
+
+	compile  sync.Once
+	compiled *regexp.Regexp
+}
+
+// Matches reports whether the whole text satisfies the pattern; every text satisfies an absent one. The pattern is
+// compiled when it is first needed. Safe for concurrent use.
+func (s *Shape) Matches(text string) bool {
+	if s.Pattern == "" {
+		return true
+	}
+	// The model's patterns are meant for the whole value. RE2 runs in time linear in the text (S16).
+	s.compile.Do(func() { s.compiled = regexp.MustCompile(`\A(?:` + s.Pattern + `)\z`) })
+	return s.compiled.MatchString(text)
 }
 
 // Member is one member of a structure or union; its index is also that of the Go field.
@@ -64,6 +84,15 @@ type Operation struct {
 
 // Operations returns the table of all operations in the model's order. The caller must not change it.
 func Operations() []Operation { return operations }
+
+// Lookup returns the operation with the name.
+func Lookup(name string) (*Operation, bool) {
+	i := slices.IndexFunc(operations, func(op Operation) bool { return op.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &operations[i], true
+}
 
 // Ptr returns a pointer to v, for optional members.
 func Ptr[T any](v T) *T { return &v }
