@@ -7,7 +7,10 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,13 +23,37 @@ var (
 	ErrLeaseLost = errors.New("the item's lease is no longer this owner's")
 	ErrClosed    = errors.New("the spool is closed")
 	ErrCorrupt   = errors.New("stored record does not match its checksum or format")
+	ErrSlow      = errors.New("the disk took too long to make the message durable; it was taken back")
 )
+
+// SettleError says which settlements of a call to Settle were not applied: their index among the arguments and why
+// (ErrLeaseLost, ErrCorrupt …). All others were applied. errors.Is finds each of the reasons.
+type SettleError struct {
+	Failed map[int]error
+}
+
+// Error implements error.
+func (e *SettleError) Error() string {
+	return fmt.Sprintf("settle: %d not applied: %v", len(e.Failed), errors.Join(e.Unwrap()...))
+}
+
+// Unwrap returns the reasons in the order of the arguments.
+func (e *SettleError) Unwrap() []error {
+	reasons := make([]error, 0, len(e.Failed))
+	for _, index := range slices.Sorted(maps.Keys(e.Failed)) {
+		reasons = append(reasons, e.Failed[index])
+	}
+	return reasons
+}
 
 // Lane names what can be slow or broken on its own, and the queue of items that wait for it.
 type Lane string
 
 // LaneProcess is where every message begins.
 const LaneProcess Lane = "process"
+
+// LaneCorrupt is where a spool puts an item whose record or message it cannot read, with what is known of it.
+const LaneCorrupt Lane = "held/corrupt"
 
 // RelayLane is the lane of a relay resource (Mail Manager, A28: account and region are part of every key).
 func RelayLane(account, region, relayID string) Lane {
@@ -150,13 +177,19 @@ type Spool interface {
 	Begin(ctx context.Context, id message.ID) (Incoming, error)
 	// Accept makes the message durable and only then returns: what it returned nil for survives a power cut. Syncs are
 	// shared by concurrent calls. The content that is returned has one reference and may be nil when it is not in memory.
+	// ErrSlow says that the disk took too long: the message is taken back, nobody gets its items, and only a crash before
+	// that is done can bring it back as a duplicate of what the client will send again.
 	Accept(ctx context.Context, a Acceptance) (Content, error)
 	// Claim gives owner up to n items of the lane that are due at now and not claimed, in their order, until a time. next is
-	// when the lane's first item that is neither claimed nor returned here is due; the zero time when there is none.
+	// when the lane's first item that is neither claimed nor returned here is due; the zero time when there is none. Leases of
+	// others that ended by now are lost; those of owner are not, for an owner that claims is alive (S31: a clock
+	// that jumps must not take its work from it).
 	Claim(ctx context.Context, lane Lane, n int, owner string, now, until time.Time) (claimed []Claimed, next time.Time, err error)
 	// Settle applies settlements, each whole or not at all. It returns ErrLeaseLost, with nothing of that settlement
 	// applied, when an item that goes out is not the owner's. It is not synced by itself: it survives the end of the
-	// process, and a power cut once a later Accept returned or 50 ms went by.
+	// process, and a power cut once a later Accept returned or 50 ms went by. An item comes in only with one of the same
+	// message that goes out, and its Seq is new in the message or that of an item that goes out. When some settlements fail
+	// the error is a *SettleError; any other error means that none was applied.
 	Settle(ctx context.Context, settlements ...Settlement) error
 	// Release gives claimed items back unchanged.
 	Release(ctx context.Context, owner string, keys ...ItemKey) error
@@ -175,4 +208,16 @@ type Spool interface {
 	Lanes(ctx context.Context) ([]LaneStat, error)
 	// Close waits for running calls, syncs and ends. Later calls return ErrClosed.
 	Close() error
+}
+
+// Journal notes whose step is running, so that after the process died its crash count can be raised for what was running
+// and for nothing else. It survives the end of the process, not a power cut. Its methods may be called at once.
+type Journal interface {
+	// Begin notes that the item's step runs now.
+	Begin(key ItemKey) (slot int)
+	// End notes that the step of Begin's slot has ended.
+	End(slot int)
+	// Interrupted returns the items whose step was running when the process before this one died. An item is interrupted,
+	// through further starts too, until a step of it that Begin noted has ended or a settlement has taken it out.
+	Interrupted() []ItemKey
 }
