@@ -127,6 +127,9 @@ func TestReplyAsError(t *testing.T) {
 	if got := (EnhancedCode{}).String(); got != "" {
 		t.Errorf("got %q for no enhanced code, want nothing", got)
 	}
+	if got, want := reply.Enhanced.String(), "4.3.1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	if !reply.Transient() || reply.Permanent() || reply.Positive() {
 		t.Error("452 is transient, neither permanent nor positive")
 	}
