@@ -1,0 +1,187 @@
+package spool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sluice/internal/message"
+	"sluice/internal/smtp"
+)
+
+// The least a recipient takes in a record: the lengths of its five texts. It bounds what a declared count allocates.
+const minRecipientOctets = 5
+
+// reader takes the parts of one record. The first part that does not fit sets err; all that follow are zero.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+// openRecord checks a record's format number and checksum.
+func openRecord(record []byte, format byte) (*reader, error) {
+	if len(record) < 1+checksumOctets {
+		return nil, fmt.Errorf("%d octets: %w", len(record), ErrCorrupt)
+	}
+	body, sum := record[:len(record)-checksumOctets], record[len(record)-checksumOctets:]
+	if checksum(body) != binary.LittleEndian.Uint32(sum) {
+		return nil, fmt.Errorf("checksum: %w", ErrCorrupt)
+	}
+	if body[0] != format {
+		return nil, fmt.Errorf("format %d, this version reads %d: %w", body[0], format, ErrCorrupt)
+	}
+	return &reader{rest: body[1:]}, nil
+}
+
+// finish returns the first error, or one when something is left over.
+func (r *reader) finish() error {
+	if r.err == nil && len(r.rest) > 0 {
+		r.err = fmt.Errorf("%d octets left over: %w", len(r.rest), ErrCorrupt)
+	}
+	return r.err
+}
+
+func (r *reader) fail() {
+	if r.err == nil {
+		r.err = fmt.Errorf("ends early: %w", ErrCorrupt)
+	}
+	r.rest = nil
+}
+
+// take returns the next n octets, which belong to the record, or nil.
+func (r *reader) take(n int) []byte {
+	if n < 0 || n > len(r.rest) {
+		r.fail()
+		return nil
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *reader) octet() byte {
+	if taken := r.take(1); taken != nil {
+		return taken[0]
+	}
+	return 0
+}
+
+func (r *reader) id() (id message.ID) {
+	copy(id[:], r.take(len(id)))
+	return id
+}
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) int() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// counted returns the octets behind their length.
+func (r *reader) counted() []byte {
+	n := r.uint()
+	if n > uint64(len(r.rest)) { // before it is made an int
+		r.fail()
+		return nil
+	}
+	return r.take(int(n))
+}
+
+func (r *reader) text() string { return string(r.counted()) }
+
+func (r *reader) octets() []byte {
+	if taken := r.counted(); len(taken) > 0 {
+		return append([]byte(nil), taken...)
+	}
+	return nil
+}
+
+func (r *reader) path() smtp.Path {
+	return smtp.Path{Received: r.text(), Local: r.text(), Domain: r.text()}
+}
+
+func (r *reader) time() time.Time {
+	seconds, nanoseconds := r.int(), r.uint()
+	if nanoseconds >= uint64(time.Second) {
+		r.fail()
+	}
+	if r.err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, int64(nanoseconds)).UTC()
+}
+
+func (r *reader) addrPort() (a netip.AddrPort) {
+	encoded := r.counted()
+	if len(encoded) == 0 {
+		return a
+	}
+	if err := a.UnmarshalBinary(encoded); err != nil {
+		r.fail()
+		return netip.AddrPort{}
+	}
+	return a
+}
+
+func (r *reader) flags(bits ...*bool) {
+	v := r.octet()
+	for i, bit := range bits {
+		*bit = v&(1<<i) != 0
+	}
+}
+
+func (r *reader) session(s *message.Session) {
+	s.ID = r.id()
+	s.Account = r.text()
+	s.Region = r.text()
+	s.IngressPoint = r.text()
+	s.Listener = r.text()
+	s.Started = r.time()
+	s.Client = r.addrPort()
+	s.Local = r.addrPort()
+	s.ClientName = r.text()
+	s.Hello = r.text()
+	r.flags(&s.Extended, &s.TLSWrapped)
+	s.TLSVersion = r.text()
+	s.TLSCipher = r.text()
+	s.AuthUser = r.text()
+}
+
+func (r *reader) envelope(e *message.Envelope) {
+	e.ReversePath = r.path()
+	r.flags(&e.EightBit, &e.UTF8)
+	e.EnvelopeID = r.text()
+	e.Return = r.text()
+	e.Recipients = r.recipients()
+}
+
+func (r *reader) recipients() []message.Recipient {
+	n := r.uint()
+	if n > uint64(len(r.rest)/minRecipientOctets) {
+		r.fail()
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	recipients := make([]message.Recipient, n)
+	for i := range recipients {
+		recipients[i] = message.Recipient{Path: r.path(), Notify: r.text(), Original: r.text()}
+	}
+	return recipients
+}
