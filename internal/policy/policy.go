@@ -1,13 +1,17 @@
 // Package policy decides whether an ingress point takes a recipient: a traffic policy, compiled, that takes the facts of
 // a session and a forward-path and returns a decision with its reasons. It is pure: no I/O, no clock.
-// Source: behaviour.md, section 3; Mail Manager, C1 to C8 and F19.
+// Source: behaviour.md, section 3; Mail Manager, C1 to C8 and F19. Start with Compile.
 package policy
 
 import (
 	"net/netip"
 
 	"sluice/internal/mailmanager"
+	"sluice/internal/match"
 )
+
+// MaxMessageOctets is the largest message that any policy lets in, header section included. Mail Manager, quotas.
+const MaxMessageOctets = 40 << 20
 
 // Facts are what a traffic policy can see of a session.
 type Facts struct {
@@ -16,21 +20,21 @@ type Facts struct {
 }
 
 // Result is what became of a condition. "Cannot tell" is never quietly "no match".
-type Result string
+type Result = match.Result
 
 // The results of a condition.
 const (
-	ResultMatch      Result = "MATCH"
-	ResultNoMatch    Result = "NO_MATCH"
-	ResultCannotTell Result = "CANNOT_TELL"
+	ResultMatch      = match.Match
+	ResultNoMatch    = match.NoMatch
+	ResultCannotTell = match.CannotTell
 )
 
 // ConditionReason is a condition as it was decided.
 type ConditionReason struct {
 	Attribute string   `json:"attribute"` // RECIPIENT, SENDER_IP, SENDER_IPV6, TLS_PROTOCOL, IN_ADDRESS_LIST, ADDON (Mail Manager, F19)
 	Operator  string   `json:"operator"`
-	Values    []string `json:"values"`
-	Seen      string   `json:"seen"` // the value it was compared with
+	Values    []string `json:"values"` // shared by all decisions of the policy: not to be changed
+	Seen      string   `json:"seen"`   // the value it was compared with
 	Result    Result   `json:"result"`
 	Why       string   `json:"why,omitempty"` // for "cannot tell": the reason
 }
@@ -54,6 +58,19 @@ type Decision struct {
 
 // Allowed reports whether the recipient is taken.
 func (d *Decision) Allowed() bool { return d.Action == mailmanager.AcceptActionAllow }
+
+// CannotTell is how many conditions could not be decided (Mail Manager, C6: they are counted).
+func (d *Decision) CannotTell() int {
+	n := 0
+	for _, s := range d.Statements {
+		for _, c := range s.Conditions {
+			if c.Result == ResultCannotTell {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // Source is a traffic policy as the API has it.
 type Source struct {
