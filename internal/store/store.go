@@ -111,6 +111,15 @@ type Position struct {
 	ID      string
 }
 
+// Page says which resources List returns: up to N after a position, in order of creation, equally old ones by id.
+type Page struct {
+	Scope
+	Kind       Kind
+	After      Position
+	N          int
+	Descending bool // the newest first
+}
+
 // Store keeps resources. Every method is one transaction, durable when it returns, and may be called at once from many
 // goroutines. What it costs does not depend on how much else is stored.
 type Store interface {
@@ -124,8 +133,8 @@ type Store interface {
 	Get(ctx context.Context, key Key) (Resource, error)
 	// Named returns the resource with that name, or ErrNotFound.
 	Named(ctx context.Context, scope Scope, kind Kind, name string) (Resource, error)
-	// List returns up to n resources after a position, the oldest first, equally old ones by id (Mail Manager, A3).
-	List(ctx context.Context, scope Scope, kind Kind, after Position, n int) ([]Resource, error)
+	// List returns a page of resources (Mail Manager, A3).
+	List(ctx context.Context, page Page) ([]Resource, error)
 	// All yields every resource of a kind, of all scopes, in no particular order; an error is the last thing it yields.
 	// The loop must not call the Store.
 	All(ctx context.Context, kind Kind) iter.Seq2[Resource, error]

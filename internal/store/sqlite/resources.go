@@ -94,17 +94,21 @@ func (s *Store) Named(ctx context.Context, scope store.Scope, kind store.Kind, n
 }
 
 // List implements store.Store.
-func (s *Store) List(ctx context.Context, scope store.Scope, kind store.Kind, after store.Position, n int) ([]store.Resource, error) {
+func (s *Store) List(ctx context.Context, p store.Page) ([]store.Resource, error) {
 	query := `SELECT ` + columns + ` FROM resources WHERE account = ? AND region = ? AND kind = ?`
-	args := []any{scope.Account, scope.Region, kind}
-	if after != (store.Position{}) {
-		query += ` AND (created, id) > (?, ?)`
-		args = append(args, after.Created.UnixMicro(), after.ID)
+	args := []any{p.Account, p.Region, p.Kind}
+	after, order := ` AND (created, id) > (?, ?)`, ` ORDER BY created, id LIMIT ?`
+	if p.Descending {
+		after, order = ` AND (created, id) < (?, ?)`, ` ORDER BY created DESC, id DESC LIMIT ?`
+	}
+	if p.After != (store.Position{}) {
+		query += after
+		args = append(args, p.After.Created.UnixMicro(), p.After.ID)
 	}
 	var list []store.Resource
-	for r, err := range s.query(ctx, query+` ORDER BY created, id LIMIT ?`, append(args, n)...) {
+	for r, err := range s.query(ctx, query+order, append(args, p.N)...) {
 		if err != nil {
-			return nil, fmt.Errorf("list every %s: %w", kind, err)
+			return nil, fmt.Errorf("list every %s: %w", p.Kind, err)
 		}
 		list = append(list, r)
 	}

@@ -103,6 +103,7 @@ func TestNoStatementScans(t *testing.T) {
 		`SELECT * FROM resources` + where + ` AND id = 'i'`,
 		`SELECT * FROM resources` + where + ` AND name = 'n'`,
 		`SELECT * FROM resources` + where + ` AND (created, id) > (1, 'i') ORDER BY created, id LIMIT 10`,
+		`SELECT * FROM resources` + where + ` AND (created, id) < (1, 'i') ORDER BY created DESC, id DESC LIMIT 10`,
 		`DELETE FROM resources` + where + ` AND id = 'i'`,
 		`DELETE FROM uses` + where + ` AND id = 'i'`,
 		`SELECT tags.key FROM resources LEFT JOIN tags USING (account, region, kind, id)` + where + ` AND id = 'i' ORDER BY tags.key`,

@@ -264,23 +264,26 @@ func testList(t *testing.T, s *suite) {
 		c.Resource.Created = start.Add(a.age)
 		s.mustCreate(c)
 	}
-	want := []string{"d", "b", "c", "a"}
-	for size := 1; size <= len(want)+1; size++ {
-		var got []string
-		var after store.Position
-		for {
-			page, err := s.List(t.Context(), here, kindA, after, size)
-			wantError(t, "list", err, nil)
-			if len(page) == 0 {
-				break
-			}
-			for _, r := range page {
-				got = append(got, r.ID)
-			}
-			last := page[len(page)-1]
-			after = store.Position{Created: last.Created, ID: last.ID}
+	for size := 1; size <= len(ages)+1; size++ {
+		page := store.Page{Scope: here, Kind: kindA, N: size}
+		wantEqual(t, fmt.Sprintf("pages of %d", size), listAll(s, page), []string{"d", "b", "c", "a"})
+		page.Descending = true
+		wantEqual(t, fmt.Sprintf("descending pages of %d", size), listAll(s, page), []string{"a", "c", "b", "d"})
+	}
+}
+
+func listAll(s *suite, page store.Page) (ids []string) {
+	for {
+		list, err := s.List(s.Context(), page)
+		wantError(s.T, "list", err, nil)
+		if len(list) == 0 {
+			return ids
 		}
-		wantEqual(t, fmt.Sprintf("pages of %d", size), got, want)
+		for _, r := range list {
+			ids = append(ids, r.ID)
+		}
+		last := list[len(list)-1]
+		page.After = store.Position{Created: last.Created, ID: last.ID}
 	}
 }
 
@@ -394,7 +397,7 @@ func testScopes(t *testing.T, s *suite) {
 		tags, err := s.Tags(t.Context(), k)
 		wantError(t, "tags", err, nil)
 		wantEqual(t, "tags", tags, []store.Tag{{Key: "n", Value: fmt.Sprint(i)}})
-		list, err := s.List(t.Context(), scope, kindA, store.Position{}, 10)
+		list, err := s.List(t.Context(), store.Page{Scope: scope, Kind: kindA, N: 10})
 		wantError(t, "list", err, nil)
 		wantEqual(t, "list", len(list), 1)
 		wantError(t, "delete", s.Delete(t.Context(), k), nil)
