@@ -168,7 +168,7 @@ func TestValidateNeverEchoesA27(t *testing.T) {
 	})
 	err := mailmanager.Validate(input(t, "CreateRelay"), in)
 	if got := len(violations(t, err)); got != 5 {
-		t.Errorf("got %d violations, want 5", got)
+		t.Fatalf("got %d violations, want 5", got)
 	}
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("the text echoes a value: %v", err)

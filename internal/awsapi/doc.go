@@ -1,2 +1,0 @@
-// Package awsapi is the wire of the API and nothing else.
-package awsapi
