@@ -1,3 +1,12 @@
+// Package smtpd is the SMTP server: sockets, sessions and transactions. It knows the protocol and its limits, and nothing of
+// ingress points, policies or the spool: those are behind Host, Binding and Sink.
+//
+// A session owns at most one transaction. A table pairs each verb with a check (order, syntax, limits) and a proceed (the
+// effect); one loop writes their replies, and they leave when the input is empty, so that pipelined commands share packets.
+// Source: RFC 5321, section 4; RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 2034
+// (ENHANCEDSTATUSCODES). Lines end at CRLF and nowhere else.
+//
+// Begin with New, then Serve each listener.
 package smtpd
 
 import (
@@ -9,13 +18,15 @@ import (
 )
 
 // Host is what smtpd asks of the ingress points behind it. Its methods are called from the sessions' goroutines, at once.
+// A reply of 421 ends the session, whoever gives it. The context ends when a shutdown has waited long enough.
 type Host interface {
 	// Open is called when a connection was accepted, before the greeting. It returns the binding when the listener has one
 	// ingress point, nil when that is settled later, or a reply that refuses the connection (421), which is then closed.
 	Open(ctx context.Context, s *Session) (Binding, *smtp.Reply)
 	// Bind is called at MAIL in a session that is not bound yet.
 	Bind(ctx context.Context, s *Session) (Binding, *smtp.Reply)
-	// Closed is called once for every connection that Open was called for, when it has ended.
+	// Closed is called once for every connection that Open was called for, when it has ended: after the last method of its
+	// binding and its sinks.
 	Closed(s *Session)
 }
 
@@ -34,7 +45,9 @@ type Binding interface {
 	Recipient(ctx context.Context, t *Transaction, r message.Recipient) *smtp.Reply
 	// Data is asked at DATA, before 354. It returns where the content goes, or a reply that refuses.
 	Data(ctx context.Context, t *Transaction) (Sink, *smtp.Reply)
-	// Refused reports a reply of 4yz or 5yz that smtpd gave by itself in this session (syntax, order, limits), for traces.
+	// Refused reports a reply of 4yz or 5yz that smtpd gave by itself in this session (syntax, order, limits), for traces. The
+	// transaction is nil outside of one. The command is a verb that is known, "unknown", "CONNECT" before the greeting, or
+	// empty when no command had been read: a line that is none, a timeout, a shutdown, a budget that is spent.
 	Refused(t *Transaction, command string, reply *smtp.Reply)
 }
 

@@ -1,0 +1,47 @@
+package smtpd
+
+import (
+	"strconv"
+
+	"sluice/internal/smtp"
+)
+
+// extensions are the EHLO keywords that do not depend on the session. Mail Manager, B1.
+const extensions = "\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nSIZE "
+
+func checkHello(_ *dialogue, c *command) (refusal *smtp.Reply) {
+	c.argument, refusal = smtp.ParseHello(c.argument)
+	return refusal
+}
+
+// proceedEHLO greets back with what is offered. RFC 5321, section 4.1.1.1.
+func proceedEHLO(d *dialogue, c *command) *smtp.Reply {
+	d.hello(c.argument, true)
+	return &smtp.Reply{Code: 250, Text: d.hostname() + extensions + strconv.FormatInt(d.maxSize(), 10)}
+}
+
+func proceedHELO(d *dialogue, c *command) *smtp.Reply {
+	d.hello(c.argument, false)
+	return &smtp.Reply{Code: 250, Text: d.hostname()}
+}
+
+// hello begins the session anew: a transaction that was open is gone. RFC 5321, section 4.1.4.
+func (d *dialogue) hello(name string, extended bool) {
+	d.session.Hello, d.session.Extended = name, extended
+	d.transaction = nil
+}
+
+// hostname is what we are called, which depends on the ingress point once the session is bound to one.
+func (d *dialogue) hostname() string {
+	if d.session.Binding != nil {
+		return d.session.Binding.Hostname()
+	}
+	return d.server.hostname
+}
+
+func (d *dialogue) maxSize() int64 {
+	if d.session.Binding != nil {
+		return d.session.Binding.MaxSize()
+	}
+	return DefaultMaxSize
+}
