@@ -14,7 +14,7 @@ type Facts struct {
 	Client      netip.Addr
 	TLS         bool
 	TLSWrapped  bool
-	Size        int64 // octets as received (Mail Manager, D10)
+	Size        int64  // octets as received (Mail Manager, D10)
 	Header      []byte // the header section as received, with the empty line if there was one
 }
 

@@ -1,0 +1,260 @@
+package rule
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+
+	"sluice/internal/mailmanager"
+	"sluice/internal/match"
+)
+
+// Set is a compiled rule set. It never changes and may be used by many goroutines at once.
+type Set struct {
+	rules    []compiledRule
+	operands []operand
+	headers  map[string]int // lower-case field name → operand
+}
+
+type compiledRule struct {
+	name       string
+	conditions []condition // all Conditions, then all Unless
+	unless     int         // index of the first Unless
+	actions    []Action
+}
+
+// condition is a test, whom it distinguishes, and what a reason says of it.
+type condition struct {
+	attribute string
+	operator  string
+	values    []string // cut for display
+	why       string   // why it cannot tell, when that is its result
+	scope     scope
+	test      test
+}
+
+// scope says what a condition can distinguish.
+type scope uint8
+
+const (
+	scopeMessage   scope = iota // one result for all recipients
+	scopeNode                   // one for each state node: fields that AddHeader can add
+	scopeRecipient              // one for each recipient
+)
+
+// What is wrong with a value.
+const (
+	whyUnion     = "Member must have exactly one supported key"
+	whyOperator  = "Member must be an operator of this expression"
+	whyAttribute = "Member must be an attribute of this expression"
+	whyEmpty     = "Member must have length greater than or equal to 1"
+)
+
+// Why conditions cannot tell; each is then false in both senses (Mail Manager, D20).
+const (
+	whyNoVerdicts    = "SPF and DKIM verdicts are not available"
+	whyNoDMARC       = "DMARC results are not available"
+	whyNoCertificate = "client certificates are not available"
+	whyNoLists       = "address lists are not available"
+	whyNoAddons      = "add-ons are not available"
+	whyNoClient      = "the client's address is not known"
+)
+
+// Compile makes a Set from the API's rules. The error is a ValidationException that names the path of the value that
+// cannot be used, and not the value. The rules must not be changed afterwards.
+func Compile(rules []mailmanager.Rule) (*Set, error) {
+	s := &Set{headers: map[string]int{}}
+	for i, listed := range rules {
+		path := fmt.Sprintf("rules.%d.member", i+1)
+		r := compiledRule{name: string(mailmanager.Value(listed.Name)), unless: len(listed.Conditions)}
+		for j, c := range listed.Conditions {
+			if err := s.compileInto(&r, fmt.Sprintf("%s.conditions.%d.member", path, j+1), c); err != nil {
+				return nil, err
+			}
+		}
+		for j, c := range listed.Unless {
+			if err := s.compileInto(&r, fmt.Sprintf("%s.unless.%d.member", path, j+1), c); err != nil {
+				return nil, err
+			}
+		}
+		for j, api := range listed.Actions {
+			a, err := compileAction(fmt.Sprintf("%s.actions.%d.member", path, j+1), api)
+			if err != nil {
+				return nil, err
+			}
+			r.actions = append(r.actions, a)
+		}
+		s.rules = append(s.rules, r)
+	}
+	return s, nil
+}
+
+// Len is the number of rules.
+func (s *Set) Len() int { return len(s.rules) }
+
+func (s *Set) compileInto(r *compiledRule, path string, api mailmanager.RuleCondition) error {
+	c, err := s.compileCondition(path, api)
+	if err != nil {
+		return err
+	}
+	c.values = forDisplay(c.values)
+	r.conditions = append(r.conditions, c)
+	return nil
+}
+
+func (s *Set) compileCondition(path string, api mailmanager.RuleCondition) (condition, error) {
+	switch {
+	case api.StringExpression != nil:
+		return s.compileString(path+".stringExpression", api.StringExpression)
+	case api.BooleanExpression != nil:
+		return s.compileBoolean(path+".booleanExpression", api.BooleanExpression)
+	case api.NumberExpression != nil:
+		return compileNumber(path+".numberExpression", api.NumberExpression)
+	case api.IpExpression != nil:
+		return compileNetworks(path+".ipExpression", api.IpExpression)
+	case api.VerdictExpression != nil:
+		return compileVerdict(path+".verdictExpression", api.VerdictExpression)
+	case api.DmarcExpression != nil:
+		e := api.DmarcExpression
+		return blind("DMARC_POLICY", string(mailmanager.Value(e.Operator)), texts(e.Values), whyNoDMARC), nil
+	}
+	return condition{}, match.Invalid(path, whyUnion)
+}
+
+// blind is a condition whose answer is not to be had.
+func blind(attribute, operator string, values []string, why string) condition {
+	return condition{attribute: attribute, operator: operator, values: values, why: why, test: blindTest{}}
+}
+
+func (s *Set) compileString(path string, e *mailmanager.RuleStringExpression) (condition, error) {
+	values, operator := texts(e.Values), string(mailmanager.Value(e.Operator))
+	to := mailmanager.Value(e.Evaluate)
+	switch {
+	case len(values) == 0:
+		return condition{}, match.Invalid(path+".values", whyEmpty)
+	case to.Analysis != nil:
+		return blind(attributeAddon, operator, values, whyNoAddons), nil
+	case to.ClientCertificateAttribute != nil:
+		return blind("CLIENT_CERTIFICATE_"+string(*to.ClientCertificateAttribute), operator, values, whyNoCertificate), nil
+	}
+	c := condition{attribute: string(mailmanager.Value(to.Attribute)), operator: operator, values: values}
+	o, ok := attributeOperands[mailmanager.Value(to.Attribute)]
+	if to.MimeHeaderAttribute != nil {
+		c.attribute, c.scope = string(*to.MimeHeaderAttribute), scopeNode
+		o, ok = operand{header: lower(c.attribute), folding: match.FoldUnicode}, len(c.attribute) <= maxHeaderNameOctets
+	}
+	if !ok {
+		return c, match.Invalid(path+".evaluate", whyAttribute)
+	}
+	strings, ok := match.NewStrings(operator, values, o.folding)
+	if !ok {
+		return c, match.Invalid(path+".operator", whyOperator)
+	}
+	if o.recipient {
+		c.scope, c.test = scopeRecipient, &recipientTest{strings}
+		return c, nil
+	}
+	c.test = &stringTest{strings, s.operand(o)}
+	return c, nil
+}
+
+// The attributes of reasons that the API has no word for. Mail Manager, F19.
+const (
+	attributeAddon = "ADDON"
+	attributeList  = "IN_ADDRESS_LIST"
+)
+
+// texts are the values as plain strings, which hide nothing when they are printed.
+func texts[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+func (s *Set) compileBoolean(path string, e *mailmanager.RuleBooleanExpression) (condition, error) {
+	c := condition{operator: string(mailmanager.Value(e.Operator))}
+	want, ok := match.NewBoolean(c.operator)
+	if !ok {
+		return c, match.Invalid(path+".operator", whyOperator)
+	}
+	to := mailmanager.Value(e.Evaluate)
+	if a := to.Analysis; a != nil {
+		values := []string{string(mailmanager.Value(a.Analyzer)), string(mailmanager.Value(a.ResultField))}
+		return blind(attributeAddon, c.operator, values, whyNoAddons), nil
+	}
+	if l := to.IsInAddressList; l != nil {
+		return blind(attributeList, c.operator, append([]string{string(mailmanager.Value(l.Attribute))}, texts(l.AddressLists)...), whyNoLists), nil
+	}
+	c.attribute = string(mailmanager.Value(to.Attribute))
+	switch mailmanager.Value(to.Attribute) {
+	case mailmanager.RuleBooleanEmailAttributeTls:
+		c.test = &tlsTest{want: want}
+	case mailmanager.RuleBooleanEmailAttributeTlsWrapped:
+		c.test = &tlsTest{want: want, wrapped: true}
+	case mailmanager.RuleBooleanEmailAttributeReadReceiptRequested:
+		t := &receiptTest{want: want}
+		for i, name := range receiptHeaders {
+			t.operands[i] = s.operand(operand{header: name, folding: match.FoldUnicode})
+		}
+		c.scope, c.test = scopeNode, t
+	default:
+		return c, match.Invalid(path+".evaluate", whyAttribute)
+	}
+	return c, nil
+}
+
+func compileNumber(path string, e *mailmanager.RuleNumberExpression) (condition, error) {
+	value := mailmanager.Value(e.Value)
+	c := condition{attribute: string(mailmanager.RuleNumberEmailAttributeMessageSize), operator: string(mailmanager.Value(e.Operator))}
+	c.values = []string{formatNumber(value)}
+	number, ok := match.NewNumber(c.operator, value)
+	switch {
+	case !ok:
+		return c, match.Invalid(path+".operator", whyOperator)
+	case e.Value == nil || math.IsNaN(value) || math.IsInf(value, 0):
+		return c, match.Invalid(path+".value", "Member must be a finite number")
+	case e.Evaluate == nil || string(mailmanager.Value(e.Evaluate.Attribute)) != c.attribute:
+		return c, match.Invalid(path+".evaluate", whyAttribute)
+	}
+	c.test = &sizeTest{number}
+	return c, nil
+}
+
+// compileNetworks takes networks and single addresses of both families: the API's pattern allows them, and a rule meets
+// clients of both.
+func compileNetworks(path string, e *mailmanager.RuleIpExpression) (condition, error) {
+	c := condition{attribute: string(mailmanager.RuleIpEmailAttributeSourceIp), operator: string(mailmanager.Value(e.Operator))}
+	c.values, c.why = texts(e.Values), whyNoClient
+	var prefixes []netip.Prefix
+	for i, v := range c.values {
+		p, ok := match.ParseNetwork(v)
+		if !ok {
+			return c, match.Invalid(fmt.Sprintf("%s.values.%d.member", path, i+1), "Member must be an IP address or a network in CIDR notation")
+		}
+		prefixes = append(prefixes, p)
+	}
+	networks, ok := match.NewNetworks(c.operator, prefixes)
+	switch {
+	case !ok:
+		return c, match.Invalid(path+".operator", whyOperator)
+	case len(prefixes) == 0:
+		return c, match.Invalid(path+".values", whyEmpty)
+	case e.Evaluate == nil || string(mailmanager.Value(e.Evaluate.Attribute)) != c.attribute:
+		return c, match.Invalid(path+".evaluate", whyAttribute)
+	}
+	c.test = &networkTest{networks}
+	return c, nil
+}
+
+func compileVerdict(path string, e *mailmanager.RuleVerdictExpression) (condition, error) {
+	to, operator := mailmanager.Value(e.Evaluate), string(mailmanager.Value(e.Operator))
+	switch {
+	case to.Analysis != nil:
+		return blind(attributeAddon, operator, texts(e.Values), whyNoAddons), nil
+	case to.Attribute != nil:
+		return blind(string(*to.Attribute), operator, texts(e.Values), whyNoVerdicts), nil
+	}
+	return condition{}, match.Invalid(path+".evaluate", whyUnion)
+}

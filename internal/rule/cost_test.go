@@ -1,0 +1,110 @@
+package rule
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"sluice/internal/mailmanager"
+	"sluice/internal/message"
+	"sluice/internal/smtp"
+)
+
+// The case that issue 2 bounds: 40 rules of 10 conditions, 100 recipients.
+const (
+	costRules      = 40
+	costConditions = 10
+	costRecipients = 100
+)
+
+const costHeader = "Received: from a by b; Mon, 02 Jan 2006 15:04:05 +0000\r\nFrom: Jo Smith <jo@example.org>\r\n" +
+	"To: \"Doe, John\" <john@example.com>, team: a@example.com, b@example.com;\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= from\r\n here\r\n" +
+	"X-Mailer: test\r\nMessage-ID: <1@example.org>\r\n\r\n"
+
+func stringCondition(attribute mailmanager.RuleStringEmailAttribute, operator mailmanager.RuleStringOperator, values ...string) mailmanager.RuleCondition {
+	e := &mailmanager.RuleStringExpression{
+		Evaluate: &mailmanager.RuleStringToEvaluate{Attribute: mailmanager.Ptr(attribute)}, Operator: mailmanager.Ptr(operator),
+	}
+	for _, v := range values {
+		e.Values = append(e.Values, mailmanager.RuleStringValue(v))
+	}
+	return mailmanager.RuleCondition{StringExpression: e}
+}
+
+func costSet(t testing.TB, attribute mailmanager.RuleStringEmailAttribute) *Set {
+	t.Helper()
+	var rules []mailmanager.Rule
+	for i := range costRules {
+		r := mailmanager.Rule{Actions: []mailmanager.RuleAction{{Drop: &mailmanager.DropAction{}}}}
+		for j := range costConditions {
+			r.Conditions = append(r.Conditions, stringCondition(attribute, mailmanager.RuleStringOperatorEndsWith,
+				fmt.Sprintf("@no%d.example", i), fmt.Sprintf("@never%d.example", j), "@nowhere.example"))
+		}
+		rules = append(rules, r)
+	}
+	s, err := Compile(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// evaluation is what a worker keeps from message to message.
+type costEvaluation struct {
+	set        *Set
+	facts      *Facts
+	recipients []message.Recipient
+	cursor     Cursor
+	reasons    Reasons
+}
+
+func newCost(t testing.TB, attribute mailmanager.RuleStringEmailAttribute) *costEvaluation {
+	e := &costEvaluation{set: costSet(t, attribute), facts: &Facts{
+		ReversePath: "jo@example.org", Hello: "mail.example.org", Client: netip.MustParseAddr("192.0.2.1"), Header: []byte(costHeader),
+	}}
+	for i := range costRecipients {
+		address := fmt.Sprintf("user%d@example.com", i)
+		e.recipients = append(e.recipients, message.Recipient{Path: smtp.Path{Received: address}})
+	}
+	return e
+}
+
+func (e *costEvaluation) run() bool {
+	e.cursor.Reset(nil, e.recipients)
+	e.reasons.Reset()
+	_, more := e.set.Next(&e.cursor, e.facts, Outcome{}, &e.reasons)
+	return more
+}
+
+var costCases = []mailmanager.RuleStringEmailAttribute{
+	mailmanager.RuleStringEmailAttributeMailFrom, mailmanager.RuleStringEmailAttributeSubject,
+	mailmanager.RuleStringEmailAttributeTo, mailmanager.RuleStringEmailAttributeRecipient,
+}
+
+func TestNoAllocations(t *testing.T) {
+	for _, attribute := range costCases {
+		e := newCost(t, attribute)
+		if got := testing.AllocsPerRun(10, func() {
+			if e.run() {
+				t.Error("a rule matched")
+			}
+		}); got != 0 {
+			t.Errorf("%s: got %v allocations, want none", attribute, got)
+		}
+		if got := len(e.reasons.Explain(e.set, &e.cursor, e.facts)); got != costRules {
+			t.Errorf("%s: got reasons of %d rules, want %d", attribute, got, costRules)
+		}
+	}
+}
+
+func BenchmarkNoMatch(b *testing.B) {
+	for _, attribute := range costCases {
+		b.Run(string(attribute), func(b *testing.B) {
+			e := newCost(b, attribute)
+			b.ReportAllocs()
+			for b.Loop() {
+				e.run()
+			}
+		})
+	}
+}
