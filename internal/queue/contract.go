@@ -10,28 +10,51 @@ import (
 	"sluice/internal/trace"
 )
 
-// Work is one claimed item with its message, in the hands of one worker.
-type Work struct {
-	Item    spool.Item
-	Message *spool.Message
-	content spool.Content // nil: read from the spool
-	open    func(ctx context.Context) (io.ReadCloser, error)
+// Spool is what the queue needs of a spool.Spool.
+type Spool interface {
+	Contents
+	Claim(ctx context.Context, lane spool.Lane, n int, owner string, now, until time.Time) ([]spool.Claimed, time.Time, error)
+	Settle(ctx context.Context, settlements ...spool.Settlement) error
+	Release(ctx context.Context, owner string, keys ...spool.ItemKey) error
+	Renew(ctx context.Context, owner string, until time.Time) error
+	Message(ctx context.Context, id message.ID) (*spool.Message, []spool.Item, error)
+	Lanes(ctx context.Context) ([]spool.LaneStat, error)
 }
+
+// Contents reads the content of a message from an offset. Every spool.Spool does.
+type Contents interface {
+	Content(ctx context.Context, id message.ID, from int64) (io.ReadCloser, error)
+}
+
+// Journal remembers across the end of the process which items' steps were running.
+type Journal interface {
+	// Begin notes that the step of an item begins. It returns the slot for End.
+	Begin(key spool.ItemKey) (slot int)
+	// End notes that the step in the slot is over.
+	End(slot int)
+	// Interrupted returns the items whose steps were running when the last process died. An item stays one of them
+	// for the next process too until a step of it has ended.
+	Interrupted() []spool.ItemKey
+}
+
+// Trace takes trace events. Append never blocks.
+type Trace interface{ Append(trace.Event) }
 
 // Executor does the items of one kind of lane; it is all that an action adds to the queue.
 type Executor interface {
-	// Lane says how a lane of this kind is run.
+	// Lane says how a lane of this kind is run. It is called once for each lane.
 	Lane(lane spool.Lane) Settings
 	// Work is one worker of the lane: it takes items from the feed and reports each with Done until Next gives none, then
 	// returns. It may keep a connection open between items and may hold several items at once. The scheduler starts as many
-	// as the lane's concurrency allows while items wait. Ending ctx means: finish what is running, take no more.
+	// as the lane's concurrency allows while items wait. Ending ctx means: finish what is running, take no more. When it
+	// panics, the items in its hands count as crashed.
 	Work(ctx context.Context, feed Feed)
 }
 
 // Settings are how a lane is run.
 type Settings struct {
-	Concurrency int  // workers at once
-	Probe       bool // the lane backs off and probes when an executor says Unreachable
+	Concurrency int  // workers at once; below 1 counts as 1
+	Probe       bool // its target is outside: the lane backs off and probes when an executor says Unreachable
 }
 
 // Feed gives a worker its items. Its methods may be called at once.
@@ -39,9 +62,9 @@ type Feed interface {
 	// Lane is the lane that is served.
 	Lane() spool.Lane
 	// Next returns an item as soon as there is one, or nil after waiting that long, when the worker is not wanted any more, or
-	// when ctx ends. A wait of 0 does not wait.
+	// when ctx ends. A wait of 0 does not wait. Between two items a lane whose target is being probed waits for Done.
 	Next(ctx context.Context, wait time.Duration) *Work
-	// Done reports how the item's step ended. It does not wait for a disk.
+	// Done reports how the item's step ended. It does not wait for a disk. The Work must not be used after it.
 	Done(w *Work, r Result)
 }
 
@@ -70,4 +93,5 @@ type Hold struct {
 	Reason     string // the lane is held/<Reason>: unrouted, failed, relay-auth, …
 	Recipients []message.Recipient
 	Detail     string // for people: the reply, the configuration error
+	State      []byte // the message state they rest in; nil: that of the item
 }

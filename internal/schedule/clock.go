@@ -38,6 +38,15 @@ func (c *Clock) Latest() time.Time {
 	return steady
 }
 
+// Earliest is the earlier of the steady time and the wall clock: what both have reached.
+func (c *Clock) Earliest() time.Time {
+	steady, wall := c.Now(), c.wall().Round(0)
+	if wall.Before(steady) {
+		return wall
+	}
+	return steady
+}
+
 // Age is the time since t on which the steady time and the wall clock agree: the smaller of the two.
 func (c *Clock) Age(t time.Time) time.Duration {
 	return min(c.Now().Sub(t), c.wall().Round(0).Sub(t))

@@ -22,10 +22,11 @@ func TestClockDoesNotStep(t *testing.T) {
 		step   time.Duration
 		age    time.Duration // of an item from the start, after the step
 		latest time.Time
+		early  time.Time
 	}{
-		{"no step", 0, time.Hour, start.Add(time.Hour)},
-		{"ten years ahead", 3650 * day, time.Hour, start.Add(time.Hour + 3650*day)},
-		{"ten years back", -3650 * day, time.Hour - 3650*day, start.Add(time.Hour)},
+		{"no step", 0, time.Hour, start.Add(time.Hour), start.Add(time.Hour)},
+		{"ten years ahead", 3650 * day, time.Hour, start.Add(time.Hour + 3650*day), start.Add(time.Hour)},
+		{"ten years back", -3650 * day, time.Hour - 3650*day, start.Add(time.Hour), start.Add(time.Hour - 3650*day)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,6 +42,9 @@ func TestClockDoesNotStep(t *testing.T) {
 			}
 			if got := clock.Latest(); !got.Equal(tt.latest) {
 				t.Errorf("latest: got %v, want %v", got, tt.latest)
+			}
+			if got := clock.Earliest(); !got.Equal(tt.early) {
+				t.Errorf("earliest: got %v, want %v", got, tt.early)
 			}
 			if clock.Up() != time.Hour || !clock.At(time.Hour).Equal(clock.Now()) {
 				t.Errorf("up for %v, at an hour %v", clock.Up(), clock.At(time.Hour))
