@@ -1,0 +1,131 @@
+// Command load puts a mail gateway under load and keeps account of every message: generate sends, sink takes what the
+// gateway relays, and compare says whether all that was accepted arrived, once.
+//
+//	go run ./test/load sink --listen 127.0.0.1:2626 --ledger taken --messages 20000
+//	go run ./test/load generate --server 127.0.0.1:2525 --ledger sent --messages 20000
+//	go run ./test/load compare sent taken
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/test/load/generate"
+	"sluice/test/load/ledger"
+	"sluice/test/load/sink"
+)
+
+type commands struct {
+	Generate generateCommand `cmd:"" help:"Send messages, each with an id of its own, and note how each was answered."`
+	Sink     sinkCommand     `cmd:"" help:"Take messages, and note which."`
+	Compare  compareCommand  `cmd:"" help:"Say whether all that was accepted arrived, once."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed := kong.Parse(&commands{}, kong.Name("load"), kong.Description("Puts a mail gateway under load and keeps account of every message."),
+		kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	parsed.FatalIfErrorf(parsed.Run())
+}
+
+type generateCommand struct {
+	Server        string        `required:"" placeholder:"HOST:PORT" help:"Where to send to."`
+	Messages      int           `short:"n" default:"20000" help:"How many messages."`
+	Size          int           `default:"10240" help:"Octets of each message."`
+	Sessions      int           `default:"20" help:"Connections at once."`
+	PerConnection int           `help:"Messages on each connection before another is opened; 0: no limit."`
+	Lockstep      bool          `help:"Send one command at a time, although the server offers PIPELINING."`
+	From          string        `default:"sender@example.org" help:"Reverse-path."`
+	To            []string      `default:"rcpt@example.net" help:"Recipients of each message."`
+	Prefix        string        `default:"m" help:"Begins each id, such that several runs can be told apart."`
+	Persist       time.Duration `help:"For how long a message is tried again that was answered 4yz or met no server."`
+	Ledger        string        `type:"path" help:"File for the ledger."`
+}
+
+// Run sends.
+func (c *generateCommand) Run(ctx context.Context) error {
+	result, err := generate.Run(ctx, c.Server, generate.Options{
+		Messages: c.Messages, Size: c.Size, Sessions: c.Sessions, PerConnection: c.PerConnection, Lockstep: c.Lockstep,
+		From: c.From, To: c.To, Prefix: c.Prefix, Persist: c.Persist,
+	})
+	fmt.Println(result)
+	return errors.Join(err, save(result.Ledger, c.Ledger))
+}
+
+type sinkCommand struct {
+	Listen    string        `required:"" placeholder:"HOST:PORT" help:"Where to listen."`
+	Messages  int           `short:"n" help:"End after so many messages; 0: at an interrupt."`
+	Defer     float64       `help:"Share of messages answered 4yz, 0 to 1."`
+	Reject    float64       `help:"Share of messages answered 5yz, 0 to 1."`
+	Drop      float64       `help:"Share of messages whose connection is dropped, at any moment, 0 to 1."`
+	BlackHole bool          `help:"Answer nothing at all."`
+	For       time.Duration `help:"Misbehave for so long only; 0: always."`
+	Lockstep  bool          `help:"Do not offer PIPELINING."`
+	Seed      uint64        `help:"Seed of chance."`
+	Ledger    string        `type:"path" help:"File for the ledger."`
+}
+
+// Run takes messages until there are enough or an interrupt comes.
+func (c *sinkCommand) Run(ctx context.Context) error {
+	s, err := sink.Listen(c.Listen, sink.Options{
+		Behaviour: sink.Behaviour{Defer: c.Defer, Reject: c.Reject, Drop: c.Drop, BlackHole: c.BlackHole},
+		Lockstep:  c.Lockstep,
+		Seed:      c.Seed,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	fmt.Println("listening on", s.Addr())
+	if c.For > 0 {
+		defer time.AfterFunc(c.For, func() { s.Behave(sink.Behaviour{}) }).Stop()
+	}
+	start := time.Now()
+	if c.Messages > 0 {
+		s.Await(ctx, c.Messages)
+	} else {
+		<-ctx.Done()
+	}
+	connections, peak := s.Connections()
+	fmt.Printf("taken=%d unanswered=%d damaged=%d connections=%d peak=%d (%.2f s)\n", s.Taken(), s.Ledger.Total(ledger.Unanswered),
+		s.Ledger.Total(ledger.Damaged), connections, peak, time.Since(start).Seconds())
+	return save(s.Ledger, c.Ledger)
+}
+
+type compareCommand struct {
+	Sent  string `arg:"" type:"existingfile" help:"Ledger of generate."`
+	Taken string `arg:"" type:"existingfile" help:"Ledger of sink."`
+}
+
+// Run compares. It fails when the ledgers disagree.
+func (c *compareCommand) Run() error {
+	sent, err := ledger.Load(c.Sent)
+	if err != nil {
+		return err
+	}
+	taken, err := ledger.Load(c.Taken)
+	if err != nil {
+		return err
+	}
+	report := ledger.Compare(sent, taken)
+	fmt.Println(report)
+	for _, key := range report.Repeated {
+		fmt.Println("came again after a lost reply:", key)
+	}
+	return report.Err()
+}
+
+func save(l *ledger.Ledger, name string) error {
+	if name == "" {
+		return nil
+	}
+	return l.Save(name)
+}
