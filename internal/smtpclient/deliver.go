@@ -156,12 +156,12 @@ func (c *Conn) envelope(t *Transaction, sent bool) error {
 	if err != nil {
 		return err
 	}
-	if mail.Code == codeClosing && c.served > 0 {
-		return mail // the host has had enough of this connection, not of this message
+	if mail.Code == codeClosing {
+		return mail // the host has had enough of this connection, or of us, but not of this message
 	}
 	t.State = Begun
 	c.stands = positive(mail)
-	if mail.Code == codeClosing || !c.stands && !sent {
+	if !c.stands && !sent {
 		return c.answered(t, mail)
 	}
 	accepted, err := c.recipients(t, sent)
