@@ -1,0 +1,165 @@
+// Package admin is the admin API behind every sluice subcommand that asks a running server something, and the pages that
+// tell people and machines how the server is: /healthz, /readyz and /metrics. The wire, and who may call, is awsapi's;
+// what the calls look like from outside is in package client. Start with New and NewPages.
+package admin
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"sluice/internal/admin/client"
+	"sluice/internal/awsapi"
+	"sluice/internal/control"
+	"sluice/internal/mailmanager"
+	"sluice/internal/message"
+	"sluice/internal/spool"
+	"sluice/internal/trace"
+)
+
+// Traces finds what is known of a message or session. Lookup returns an error with mailmanager.CodeResourceNotFound when
+// that is nothing, also when the id is of another account or region.
+type Traces interface {
+	Lookup(ctx context.Context, scope control.Scope, id message.ID) (trace.Record, error)
+}
+
+// Points yields every ingress point of every account and region.
+type Points interface {
+	Points() iter.Seq[*control.IngressPoint]
+}
+
+// Sockets tells where ingress points are reached now, and why a point is not.
+type Sockets interface {
+	Bound(key control.Key) []string
+}
+
+// Lanes tells what waits in the spool.
+type Lanes interface {
+	Lanes(ctx context.Context) ([]spool.LaneStat, error)
+}
+
+// Config is what the admin API works with. Every field but Version and StatusReason must be set.
+type Config struct {
+	Traces       Traces
+	Points       Points
+	Sockets      Sockets
+	Lanes        Lanes
+	Readiness    Readiness
+	StatusReason func(control.Key) string // why a point is FAILED; nil: nobody knows
+	Version      string
+}
+
+// handler carries out one operation; its output is marshalled to JSON.
+type handler func(ctx context.Context, scope control.Scope, input json.RawMessage) (output any, err error)
+
+// API implements awsapi.AdminHandler. It is safe for concurrent use.
+type API struct {
+	cfg        Config
+	operations map[string]handler
+}
+
+var _ awsapi.AdminHandler = (*API)(nil)
+
+// New returns the admin API of a server.
+func New(cfg Config) *API {
+	api := &API{cfg: cfg}
+	api.operations = map[string]handler{
+		client.OpGetTrace:      typed(api.getTrace),
+		client.OpListListeners: typed(api.listListeners),
+		client.OpGetStatus:     typed(api.getStatus),
+	}
+	return api
+}
+
+// HandleAdmin carries out an operation in the account and region of the caller.
+func (api *API) HandleAdmin(ctx context.Context, caller awsapi.Caller, operation string, input json.RawMessage) (any, error) {
+	handle, ok := api.operations[operation]
+	if !ok {
+		return nil, mailmanager.Errorf(mailmanager.CodeUnknownOperation, "The admin API has no operation %q", operation)
+	}
+	return handle(ctx, control.Scope{Account: caller.Account, Region: caller.Region}, input)
+}
+
+// typed gives an operation its input decoded. An unknown member is refused: it is a caller's typing mistake.
+func typed[In, Out any](do func(context.Context, control.Scope, In) (Out, error)) handler {
+	return func(ctx context.Context, scope control.Scope, raw json.RawMessage) (any, error) {
+		var input In
+		decoder := json.NewDecoder(bytes.NewReader(raw))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&input); err != nil {
+			return nil, mailmanager.Errorf(mailmanager.CodeSerialization, "The input cannot be read: %v", err)
+		}
+		return do(ctx, scope, input)
+	}
+}
+
+func (api *API) getTrace(ctx context.Context, scope control.Scope, in client.GetTraceInput) (client.GetTraceOutput, error) {
+	id, err := message.ParseID(in.Id)
+	if errors.Is(err, message.ErrMalformedID) {
+		return client.GetTraceOutput{}, mailmanager.Errorf(mailmanager.CodeValidation, "Id: %v", err)
+	}
+	record, err := api.cfg.Traces.Lookup(ctx, scope, id)
+	if err != nil {
+		return client.GetTraceOutput{}, fmt.Errorf("look up trace %s: %w", id, err)
+	}
+	return client.GetTraceOutput{Record: record}, nil
+}
+
+func (api *API) listListeners(_ context.Context, scope control.Scope, _ client.ListListenersInput) (client.ListListenersOutput, error) {
+	listeners := []client.Listener{}
+	for point := range api.cfg.Points.Points() {
+		if point.Scope == scope {
+			listeners = append(listeners, api.listener(point))
+		}
+	}
+	slices.SortFunc(listeners, func(a, b client.Listener) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.IngressPointId, b.IngressPointId))
+	})
+	return client.ListListenersOutput{Listeners: listeners}, nil
+}
+
+func (api *API) listener(point *control.IngressPoint) client.Listener {
+	listener := client.Listener{
+		IngressPointId: point.ID,
+		Name:           point.Name,
+		Status:         string(point.Status),
+		Addresses:      api.cfg.Sockets.Bound(point.Key),
+	}
+	if point.Status == mailmanager.IngressPointStatusFailed && api.cfg.StatusReason != nil {
+		listener.StatusReason = api.cfg.StatusReason(point.Key)
+	}
+	return listener
+}
+
+func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.GetStatusInput) (client.GetStatusOutput, error) {
+	stats, err := api.cfg.Lanes.Lanes(ctx)
+	if err != nil {
+		return client.GetStatusOutput{}, fmt.Errorf("read the lanes: %w", err)
+	}
+	status := client.GetStatusOutput{Version: api.cfg.Version, NotReady: api.cfg.Readiness.Reasons()}
+	for _, stat := range stats {
+		if !visible(stat.Lane, scope) {
+			continue
+		}
+		status.Lanes = append(status.Lanes, client.Lane{
+			Name: string(stat.Lane), Items: stat.Items, Octets: stat.Octets, Oldest: stat.Oldest,
+		})
+	}
+	return status, nil
+}
+
+// visible reports whether a caller may see a lane: those of a resource belong to its scope; the others are the server's
+// and say no more than how much waits.
+func visible(lane spool.Lane, scope control.Scope) bool {
+	_, resource, owned := strings.Cut(string(lane), "/")
+	if !owned || lane.Held() {
+		return true
+	}
+	return strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
+}

@@ -1,0 +1,174 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/admin/client"
+	"sluice/internal/awsapi"
+	"sluice/internal/control"
+	"sluice/internal/mailmanager"
+	"sluice/internal/message"
+	"sluice/internal/spool"
+	"sluice/internal/trace"
+)
+
+var home = control.Scope{Account: "000000000000", Region: "us-east-1"}
+
+// server is everything the admin API asks of a server.
+type server struct {
+	records map[message.ID]trace.Record
+	scope   control.Scope // that the records belong to
+	points  []*control.IngressPoint
+	bound   map[string][]string // by ingress point id
+	lanes   []spool.LaneStat
+	broken  error // what Lanes returns
+}
+
+func (s *server) Lookup(_ context.Context, scope control.Scope, id message.ID) (trace.Record, error) {
+	record, ok := s.records[id]
+	if !ok || scope != s.scope {
+		return trace.Record{}, mailmanager.Errorf(mailmanager.CodeResourceNotFound, "No trace %s", id)
+	}
+	return record, nil
+}
+
+func (s *server) Points() iter.Seq[*control.IngressPoint] { return slices.Values(s.points) }
+
+func (s *server) Bound(key control.Key) []string { return s.bound[key.ID] }
+
+func (s *server) Lanes(context.Context) ([]spool.LaneStat, error) { return s.lanes, s.broken }
+
+func (s *server) api() *API {
+	return New(Config{
+		Traces: s, Points: s, Sockets: s, Lanes: s, Version: "test",
+		Readiness:    Readiness{check("spool", "no room")},
+		StatusReason: func(key control.Key) string { return "why " + key.ID },
+	})
+}
+
+func point(scope control.Scope, id, name string, status mailmanager.IngressPointStatus) *control.IngressPoint {
+	return &control.IngressPoint{Key: control.Key{Scope: scope, ID: id}, Name: name, Status: status}
+}
+
+func call(t *testing.T, s *server, operation, input string) (any, error) {
+	t.Helper()
+	caller := awsapi.Caller{Account: home.Account, Region: home.Region}
+	return s.api().HandleAdmin(t.Context(), caller, operation, json.RawMessage(input))
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	id := message.NewID(time.Unix(1_700_000_000, 0))
+	abroad := control.Scope{Account: home.Account, Region: "eu-central-1"}
+	tests := []struct {
+		name      string
+		server    *server
+		operation string
+		input     string
+		want      mailmanager.Code
+	}{
+		{"no such operation", &server{}, "GetTraces", `{}`, mailmanager.CodeUnknownOperation},
+		{"operation in the wrong case", &server{}, "gettrace", `{}`, mailmanager.CodeUnknownOperation},
+		{"input of the wrong type", &server{}, "GetTrace", `[]`, mailmanager.CodeSerialization},
+		{"member of the wrong type", &server{}, "GetTrace", `{"Id":1}`, mailmanager.CodeSerialization},
+		{"unknown member", &server{}, "ListListeners", `{"All":true}`, mailmanager.CodeSerialization},
+		{"no id", &server{}, "GetTrace", `{}`, mailmanager.CodeValidation},
+		{"id of the wrong length", &server{}, "GetTrace", `{"Id":"0123"}`, mailmanager.CodeValidation},
+		{"id of the wrong alphabet", &server{}, "GetTrace", `{"Id":"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}`, mailmanager.CodeValidation},
+		{"unknown id", &server{scope: home}, "GetTrace", `{"Id":"` + id.String() + `"}`, mailmanager.CodeResourceNotFound},
+		{
+			"id of another region", &server{scope: abroad, records: map[message.ID]trace.Record{id: {ID: id}}},
+			"GetTrace", `{"Id":"` + id.String() + `"}`, mailmanager.CodeResourceNotFound,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := call(t, test.server, test.operation, test.input)
+			var refused *mailmanager.Error
+			if !errors.As(err, &refused) || refused.Code != test.want {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestGetTrace(t *testing.T) {
+	t.Parallel()
+	id := message.NewID(time.Unix(1_700_000_000, 0))
+	want := trace.Record{Version: trace.Version, ID: id, Events: []trace.Event{{Message: id}}}
+	s := &server{scope: home, records: map[message.ID]trace.Record{id: want}}
+	got, err := call(t, s, "GetTrace", `{"Id":"`+id.String()+`"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(client.GetTraceOutput{Record: want}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestListListenersShowsTheCallersPointsByName(t *testing.T) {
+	t.Parallel()
+	abroad := control.Scope{Account: home.Account, Region: "eu-central-1"}
+	stranger := control.Scope{Account: "111111111111", Region: home.Region}
+	s := &server{
+		points: []*control.IngressPoint{
+			point(home, "inp-2", "west", mailmanager.IngressPointStatusFailed),
+			point(abroad, "inp-3", "far", mailmanager.IngressPointStatusActive),
+			point(stranger, "inp-4", "theirs", mailmanager.IngressPointStatusActive),
+			point(home, "inp-1", "east", mailmanager.IngressPointStatusActive),
+		},
+		bound: map[string][]string{"inp-1": {"127.0.0.1:2525"}},
+	}
+	got, err := call(t, s, "ListListeners", `{}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := client.ListListenersOutput{Listeners: []client.Listener{
+		{IngressPointId: "inp-1", Name: "east", Status: "ACTIVE", Addresses: []string{"127.0.0.1:2525"}},
+		{IngressPointId: "inp-2", Name: "west", Status: "FAILED", StatusReason: "why inp-2"},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestGetStatusHidesLanesOfOthers(t *testing.T) {
+	t.Parallel()
+	s := &server{lanes: []spool.LaneStat{
+		{Lane: spool.HeldLane("unrouted"), Items: 1},
+		{Lane: spool.LaneProcess, Items: 2},
+		{Lane: spool.RelayLane(home.Account, home.Region, "r-1"), Items: 3, Octets: 30},
+		{Lane: spool.RelayLane(home.Account, "eu-central-1", "r-2"), Items: 4},
+		{Lane: spool.RelayLane("111111111111", home.Region, "r-3"), Items: 5},
+	}}
+	got, err := call(t, s, "GetStatus", `{}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := client.GetStatusOutput{Version: "test", NotReady: []string{"spool: no room"}, Lanes: []client.Lane{
+		{Name: "held/unrouted", Items: 1},
+		{Name: "process", Items: 2},
+		{Name: "relay/000000000000/us-east-1/r-1", Items: 3, Octets: 30},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestGetStatusOfABrokenSpoolIsInternal(t *testing.T) {
+	t.Parallel()
+	_, err := call(t, &server{broken: spool.ErrClosed}, "GetStatus", `{}`)
+	var refused *mailmanager.Error
+	if err == nil || errors.As(err, &refused) || !errors.Is(err, spool.ErrClosed) {
+		t.Errorf("got %v, want an internal error that wraps %v", err, spool.ErrClosed)
+	}
+}
