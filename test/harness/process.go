@@ -1,0 +1,136 @@
+package harness
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long the harness waits for a process to do what it must; it is only ever used up by a failure.
+const patience = 60 * time.Second
+
+// Process is a running sluice.
+type Process struct {
+	command *exec.Cmd
+	lines   chan string // of standard output
+	exited  chan struct{}
+
+	mu  sync.Mutex
+	log strings.Builder // standard error
+}
+
+// run starts sluice with arguments and an environment of its own, and waits until it logs the message ready, whose
+// attributes it returns. What it logged is shown when the test fails.
+func run(t testing.TB, ready string, environment []string, args ...string) (*Process, map[string]any) {
+	t.Helper()
+	p := &Process{command: exec.Command(Binary(t), args...), lines: make(chan string, 1<<16), exited: make(chan struct{})}
+	p.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}, environment...)
+	out, err := p.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := p.command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan map[string]any, 1)
+	var readers sync.WaitGroup
+	readers.Go(func() { p.readLog(logs, ready, started) })
+	readers.Go(func() { p.readLines(out) })
+	go func() {
+		readers.Wait()
+		_ = p.command.Wait() // ProcessState has what it says
+		close(p.exited)
+	}()
+	t.Cleanup(func() { p.cleanUp(t) })
+	select {
+	case attributes := <-started:
+		return p, attributes
+	case <-p.exited:
+		t.Fatalf("sluice %v ended before it was ready:\n%s", args, p.Log())
+	case <-time.After(patience):
+		t.Fatalf("sluice %v was not ready within %s:\n%s", args, patience, p.Log())
+	}
+	return nil, nil
+}
+
+func (p *Process) readLog(r io.Reader, ready string, started chan<- map[string]any) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		p.mu.Lock()
+		p.log.WriteString(lines.Text() + "\n")
+		p.mu.Unlock()
+		var entry map[string]any
+		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry["msg"] == ready {
+			select {
+			case started <- entry:
+			default:
+			}
+		}
+	}
+}
+
+func (p *Process) readLines(r io.Reader) {
+	defer close(p.lines)
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		p.lines <- lines.Text()
+	}
+}
+
+// Log is what the process wrote to standard error so far.
+func (p *Process) Log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// PID is the process id.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Kill ends the process as a power cut would, and returns once it is gone.
+func (p *Process) Kill(t testing.TB) {
+	t.Helper()
+	p.end(t, syscall.SIGKILL)
+}
+
+// Stop ends the process with SIGTERM, and fails the test unless it exits with 0.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	p.end(t, syscall.SIGTERM)
+	if code := p.command.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("sluice exited with %d after SIGTERM, want 0:\n%s", code, p.Log())
+	}
+}
+
+func (p *Process) end(t testing.TB, signal os.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(signal); err != nil {
+		t.Errorf("signal sluice: %v", err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatalf("sluice did not end within %s of %s", patience, signal)
+	}
+}
+
+func (p *Process) cleanUp(t testing.TB) {
+	select {
+	case <-p.exited:
+	default:
+		_ = p.command.Process.Kill() // it may have ended by itself meanwhile
+		<-p.exited
+	}
+	if t.Failed() {
+		t.Logf("standard error of sluice:\n%s", p.Log())
+	}
+}

@@ -1,0 +1,225 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/mailmanager"
+
+	"sluice/internal/admin/client"
+)
+
+// What every test server has.
+const (
+	Region = "us-east-1"
+
+	accessKeyID     = "AKSLTESTTESTTESTTEST"
+	secretAccessKey = "a-secret-for-tests-only"
+
+	host     = "127.0.0.1"
+	poolSize = 10 // SMTP addresses of a test server
+)
+
+// Server is a running sluice serve.
+type Server struct {
+	*Process
+	Endpoint string // of its API
+	Data     string // its data directory
+	smtp     string // its pool of SMTP addresses
+}
+
+// Start starts a server with an empty data directory, further arguments, and free addresses.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return start(t, t.TempDir(), freePool(t), args)
+}
+
+// Restart starts a server on the data directory and the SMTP addresses of one that has ended.
+func (s *Server) Restart(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return start(t, s.Data, s.smtp, args)
+}
+
+func start(t testing.TB, data, smtp string, args []string) *Server {
+	t.Helper()
+	args = append([]string{"serve", "--data", data, "--api", host + ":0", "--smtp", smtp}, args...)
+	environment := []string{"SLUICE_ROOT_ACCESS_KEY_ID=" + accessKeyID, "SLUICE_ROOT_SECRET_ACCESS_KEY=" + secretAccessKey}
+	p, attributes := run(t, "serving", environment, args...)
+	endpoint, _ := attributes["api"].(string)
+	return &Server{Process: p, Endpoint: endpoint, Data: data, smtp: smtp}
+}
+
+// Environment is what lets the AWS SDKs and tools, and the subcommands of sluice, reach the server, and nothing else.
+func (s *Server) Environment() []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + s.Endpoint,
+		"SLUICE_ENDPOINT=" + s.Endpoint,
+		"AWS_ACCESS_KEY_ID=" + accessKeyID,
+		"AWS_SECRET_ACCESS_KEY=" + secretAccessKey,
+		"AWS_REGION=" + Region,
+		"AWS_DEFAULT_REGION=" + Region,
+		"AWS_EC2_METADATA_DISABLED=true",
+		"AWS_CONFIG_FILE=" + os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + s.Data,
+	}
+}
+
+// UserPassword is the access key in the form that curl wants.
+func (s *Server) UserPassword() string { return accessKeyID + ":" + secretAccessKey }
+
+// MailManager returns the SDK's client of the server. It does not try again: a test wants the first answer.
+func (s *Server) MailManager() *mailmanager.Client {
+	return mailmanager.New(mailmanager.Options{
+		Region:           Region,
+		BaseEndpoint:     aws.String(s.Endpoint),
+		Credentials:      credentials.NewStaticCredentialsProvider(accessKeyID, secretAccessKey, ""),
+		RetryMaxAttempts: 1,
+	})
+}
+
+// Admin returns a client of the server's admin API.
+func (s *Server) Admin() *client.Client {
+	return &client.Client{
+		Endpoint: s.Endpoint, Region: Region,
+		Credentials: aws.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretAccessKey},
+	}
+}
+
+// Address returns where an ingress point is reached, once it is ACTIVE.
+func (s *Server) Address(t testing.TB, ingressPoint string) string {
+	t.Helper()
+	var address string
+	Eventually(t, "ingress point "+ingressPoint+" is reached", func() bool {
+		answer, err := s.Admin().ListListeners(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range answer.Listeners {
+			if l.IngressPointId == ingressPoint && l.Status == "ACTIVE" && len(l.Addresses) > 0 {
+				address = l.Addresses[0]
+			}
+		}
+		return address != ""
+	})
+	return address
+}
+
+// Eventually asks until the answer is yes, and fails the test when it takes too long.
+func Eventually(t testing.TB, what string, ask func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); !ask(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+// Sink is a running sluice sink.
+type Sink struct {
+	*Process
+	Host string
+	Port int
+	Dir  string // its maildir
+}
+
+// StartSink starts a sink with a maildir, on an address (empty: a free one).
+func StartSink(t testing.TB, address string) *Sink {
+	t.Helper()
+	if address == "" {
+		address = host + ":0"
+	}
+	dir := filepath.Join(t.TempDir(), "maildir")
+	p, attributes := run(t, "sink is listening", nil, "sink", "--listen", address, "--maildir", dir)
+	bound, _ := attributes["address"].(string)
+	name, port, err := net.SplitHostPort(bound)
+	if err != nil {
+		t.Fatalf("address of the sink: %v", err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatalf("port of the sink: %v", err)
+	}
+	return &Sink{Process: p, Host: name, Port: number, Dir: dir}
+}
+
+// Next returns the line that the sink printed of the next message.
+func (s *Sink) Next(t testing.TB) string {
+	t.Helper()
+	select {
+	case line, ok := <-s.lines:
+		if !ok {
+			t.Fatal("the sink has ended")
+		}
+		return line
+	case <-time.After(patience):
+		t.Fatalf("nothing arrived at the sink within %s", patience)
+	}
+	return ""
+}
+
+// Messages returns the content of everything that arrived, in no order.
+func (s *Sink) Messages(t testing.TB) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(s.Dir, "new", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages = append(messages, string(text))
+	}
+	return messages
+}
+
+// freePool finds a range of ports that nothing listens on now. It lies below what the kernel gives to outgoing
+// connections, and begins by chance, so that test processes that run at once hardly ever meet.
+func freePool(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		low := 10000 + rand.IntN(20000)
+		if free(low) {
+			return fmt.Sprintf("%s:%d-%d", host, low, low+poolSize-1)
+		}
+	}
+	t.Fatal("no free range of ports")
+	return ""
+}
+
+func free(low int) bool {
+	for port := low; port < low+poolSize; port++ {
+		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		listener.Close()
+	}
+	return true
+}
+
+// Send sends a message over plain SMTP and returns the id that the 250 ends with.
+func Send(t testing.TB, address, from, to, content string) string {
+	t.Helper()
+	id, err := deliver(address, from, to, strings.ReplaceAll(content, "\n", "\r\n"))
+	if err != nil {
+		t.Fatalf("send to %s: %v", address, err)
+	}
+	return id
+}
