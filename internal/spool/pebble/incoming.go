@@ -1,0 +1,159 @@
+package pebble
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"sluice/internal/message"
+	"sluice/internal/spool"
+)
+
+const (
+	memoryOctets = 1 << 20  // more of one message's content does not stay in memory while it comes in
+	beyondOctets = 64 << 10 // what a session may hold when the budget is used up: without a buffer it could not go on
+)
+
+// incoming is content on its way in. It stays in memory while it is small and the budget lasts, and goes into the batch
+// of its Accept from there. Otherwise it is written as it comes, unsynced, under an orphan key that Accept takes away.
+type incoming struct {
+	spool   *Spool
+	id      message.ID
+	buffer  *spool.Buffer // nil: ended
+	spilled int64         // octets written to the store, all before those in the buffer
+	beyond  bool          // memory was taken that the budget does not have: it must not outlive Accept
+}
+
+// Begin implements spool.Spool.
+func (s *Spool) Begin(ctx context.Context, id message.ID) (spool.Incoming, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return &incoming{spool: s, id: id, buffer: spool.NewBuffer(s.budget)}, nil
+}
+
+// Write implements spool.Incoming.
+func (in *incoming) Write(p []byte) (int, error) {
+	if in.buffer == nil {
+		return 0, fmt.Errorf("write content of %s after its end: %w", in.id, spool.ErrInvalid)
+	}
+	written := 0
+	for written < len(p) {
+		n := in.take(p[written:])
+		written += n
+		if written == len(p) {
+			break
+		}
+		if err := in.spill(); err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// take fills the buffer: to its limit, or at least to what is granted beyond the budget.
+func (in *incoming) take(p []byte) int {
+	limit := memoryOctets
+	if in.spilled > 0 {
+		limit = spool.ChunkOctets
+	}
+	n := in.buffer.Write(p, limit)
+	if n < len(p) && in.buffer.Size() < beyondOctets {
+		in.beyond = true
+		n += in.buffer.WriteBeyond(p[n:], beyondOctets)
+	}
+	return n
+}
+
+// spill writes the buffer to the store and empties it.
+func (in *incoming) spill() error {
+	s := in.spool
+	if err := s.enter(context.Background()); err != nil {
+		return err
+	}
+	defer s.leave()
+	batch := s.db.NewBatchWithSize(in.buffer.Size() + batchOverhead)
+	defer closeQuietly(batch)
+	if in.spilled == 0 {
+		setKey(batch, appendOrphanKey(nil, in.id))
+	}
+	setContent(batch, in)
+	if err := s.db.Apply(batch, pebble.NoSync); err != nil {
+		return fmt.Errorf("write content of %s: %w", in.id, err)
+	}
+	in.spilled += int64(in.buffer.Size())
+	in.buffer.Discard()
+	return nil
+}
+
+// Size implements spool.Incoming.
+func (in *incoming) Size() int64 {
+	if in.buffer == nil {
+		return in.spilled
+	}
+	return in.spilled + int64(in.buffer.Size())
+}
+
+// Prefix implements spool.Incoming. What was written to the store is read back; what cannot be is left out, and the
+// reading that matters says so.
+func (in *incoming) Prefix() []byte {
+	if in.buffer == nil {
+		return nil
+	}
+	if in.spilled == 0 {
+		return in.buffer.Prefix()
+	}
+	prefix := make([]byte, min(in.spilled, spool.PrefixOctets), spool.PrefixOctets)
+	stored := &contentReader{spool: in.spool, id: in.id, end: in.spilled}
+	n, err := io.ReadFull(stored, prefix)
+	if err != nil {
+		return prefix[:n]
+	}
+	rest := in.buffer.Prefix()
+	return append(prefix, rest[:min(len(rest), cap(prefix)-n)]...)
+}
+
+// Abort implements spool.Incoming.
+func (in *incoming) Abort() {
+	if in.buffer == nil {
+		return
+	}
+	in.buffer.Discard()
+	in.buffer = nil
+	if in.spilled == 0 || in.spool.enter(context.Background()) != nil { // closed: the next start sweeps it
+		return
+	}
+	defer in.spool.leave()
+	in.spool.removeAborted(in.id)
+}
+
+func (s *Spool) removeAborted(id message.ID) {
+	batch := s.db.NewBatch()
+	defer closeQuietly(batch)
+	removeOrphan(batch, id)
+	if err := s.db.Apply(batch, pebble.NoSync); err != nil {
+		s.log.Error("spool: cannot remove aborted content", "message_id", id.String(), "error", err)
+	}
+}
+
+// end gives what is in memory to the caller, nil unless that is everything and within the budget.
+func (in *incoming) end() spool.Content {
+	buffer := in.buffer
+	in.buffer = nil
+	if in.spilled > 0 || in.beyond {
+		in.spilled += int64(buffer.Size())
+		buffer.Discard()
+		return nil
+	}
+	return buffer.Content()
+}
+
+// removeOrphan takes away streamed content that no message owns, and its key.
+func removeOrphan(batch *pebble.Batch, id message.ID) {
+	lower, upper := contentBounds(id)
+	deleteRange(batch, lower, upper)
+	singleDelete(batch, appendOrphanKey(nil, id))
+}

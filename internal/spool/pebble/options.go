@@ -1,0 +1,69 @@
+package pebble
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// How the store is tuned. Source: measured, docs/performance.md.
+const (
+	memTableOctets   = 32 << 20  // what comes and goes within it is never written to a table
+	memTablesMax     = 4         // then writers wait for a flush
+	cacheOctets      = 16 << 20  // nothing is read back in the happy case
+	walOctetsPerSync = 1 << 20   // streamed content goes to the disk steadily, not all with the next sync
+	l0Compact        = 4         // sublevels
+	l0Stop           = 36        // sublevels; then writers wait for a compaction
+	baseOctets       = 256 << 20 // L1 before it is compacted further
+)
+
+// options are the store's. The format is pinned: a newer version of the library must not make the directory unreadable
+// for the one before. Value separation is left off: it is experimental in this version.
+func options(c Config, m *metrics) *pebble.Options {
+	return &pebble.Options{
+		FS:                          c.FS,
+		FormatMajorVersion:          pebble.FormatTableFormatV6,
+		Logger:                      &logger{log: c.Logger, exit: c.Exit},
+		CacheSize:                   cacheOctets,
+		MemTableSize:                memTableOctets,
+		MemTableStopWritesThreshold: memTablesMax,
+		WALBytesPerSync:             walOctetsPerSync,
+		L0CompactionThreshold:       l0Compact,
+		L0StopWritesThreshold:       l0Stop,
+		LBaseMaxBytes:               baseOctets,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { c.Logger.Error("spool: background work failed", "error", err) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) { // the default ends the process (S30)
+				m.corrupt.Inc()
+				c.Logger.Error("spool: file is corrupt", "path", info.Path, "error", info.Details)
+			},
+			WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+				m.stalls.Inc()
+				c.Logger.Warn("spool: writers wait", "reason", info.Reason)
+			},
+		},
+	}
+}
+
+// logger is what the store reports to.
+type logger struct {
+	log  *slog.Logger
+	exit func(status int)
+}
+
+// Infof is about compactions and the like: nothing that an operator acts on.
+func (l *logger) Infof(string, ...any) {}
+
+func (l *logger) Errorf(format string, args ...any) {
+	l.log.Error("spool: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf never returns: the store goes on after it as if what failed had been written, and Accept would report success
+// for what is not on disk. Source: design.md, section 5; S29.
+func (l *logger) Fatalf(format string, args ...any) {
+	l.log.Error("spool: cannot go on: " + fmt.Sprintf(format, args...))
+	l.exit(1)
+	select {} // an injected exit returns
+}
