@@ -112,13 +112,11 @@ func (d *textDecoder) endRun() {
 	if d.charset == nil {
 		return
 	}
-	text, err := d.charset.NewDecoder().Bytes(d.out[d.from:d.to])
-	if err != nil {
-		return // decoders replace what they cannot read; should one fail, the octets stay
+	// Decoders replace what they cannot read; should one fail all the same, the octets stay.
+	if text, err := d.charset.NewDecoder().Bytes(d.out[d.from:d.to]); err == nil {
+		text = append(text, d.out[d.to:]...)
+		d.out = append(d.out[:d.from], text...)
 	}
-	blanks := len(d.out) - d.to
-	text = append(text, d.out[len(d.out)-blanks:]...)
-	d.out = append(d.out[:d.from], text...)
 }
 
 func (d *textDecoder) finish() []byte {
