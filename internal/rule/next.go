@@ -15,7 +15,7 @@ import (
 func (s *Set) Next(c *Cursor, f *Facts, last Outcome, r *Reasons) (Step, bool) {
 	c.values.prepare(s, f)
 	if c.pending {
-		if last.Kind == OutcomeNone && c.rule < len(s.rules) {
+		if last.Kind == OutcomeNone {
 			return s.step(c), true
 		}
 		s.settle(c, last, r)
