@@ -8,13 +8,11 @@ import (
 	"sluice/internal/policy"
 	"sluice/internal/rule"
 	"sluice/internal/spool"
+	"sluice/internal/store"
 )
 
 // Scope is the account and region of a resource (Mail Manager, A28).
-type Scope struct {
-	Account string
-	Region  string
-}
+type Scope = store.Scope
 
 // Key names a resource.
 type Key struct {
@@ -25,21 +23,21 @@ type Key struct {
 // IngressPoint is an ingress point as sessions see it. Values are shared and must not be changed: a change makes a new one.
 type IngressPoint struct {
 	Key
-	Name          string
-	ARN           string
-	ARecord       string
-	Type          mailmanager.IngressPointType
-	Status        mailmanager.IngressPointStatus
-	Serving       bool // new sessions are served: the status is ACTIVE, or becomes it when an update ends
-	TlsPolicy     mailmanager.TlsPolicy
-	DualStack     bool // takes IPv6 clients
-	Private       bool
-	RuleSetID     string
-	PolicyID      string
-	Listeners     []string // names from the tag sluice:listener; empty: the pool
-	PoolAddress   string   // host:port that the pool gave it, kept for life; empty until then
-	Default       bool     // tag sluice:default = true
-	Created       time.Time
+	Name        string
+	ARN         string
+	ARecord     string
+	Type        mailmanager.IngressPointType
+	Status      mailmanager.IngressPointStatus
+	Serving     bool // new sessions are served: the status is ACTIVE, or becomes it when an update ends
+	TlsPolicy   mailmanager.TlsPolicy
+	DualStack   bool // takes IPv6 clients
+	Private     bool
+	RuleSetID   string
+	PolicyID    string
+	Listeners   []string // names from the tag sluice:listener; empty: the pool
+	PoolAddress string   // host:port that the pool gave it, kept for life; empty until then
+	Default     bool     // tag sluice:default = true
+	Created     time.Time
 }
 
 // Relay is a relay resource as it is used for one attempt.

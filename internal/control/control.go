@@ -1,0 +1,178 @@
+// Package control is the control plane: what the operations of the API mean. It checks what the model cannot say, keeps
+// resources in the store, passes ingress points through their states, and holds the snapshot that the data plane reads.
+// It takes requests that awsapi has decoded and validated. Start with Open, give its Snapshot to the data plane, then
+// call Start.
+//
+// One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, secrets.go); what
+// they share is in resources.go (create, update, delete, list), client_tokens.go, tags.go and names.go (ids and ARNs).
+// lifecycle.go has the states of ingress points, snapshot.go what sessions see.
+// Source: behaviour.md, sections 1 and 13; Mail Manager, A1 to A28, B19 and B20.
+package control
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"time"
+
+	"sluice/internal/awsapi"
+	"sluice/internal/mailmanager"
+	"sluice/internal/seal"
+	"sluice/internal/store"
+)
+
+// DefaultMailDomain is the domain that the host names of ingress points are in, when no other is configured
+// (Mail Manager, B19).
+const DefaultMailDomain string = "mail-manager-smtp.localhost"
+
+// PageTokens makes a position in a list into text that tells nothing, and that nobody else can make. The scope is where
+// the text may come back; the error for any other text is a ValidationException. awsapi.PageTokens are PageTokens.
+type PageTokens interface {
+	Seal(position []byte, scope ...string) string
+	Open(token string, scope ...string) ([]byte, error)
+}
+
+// Config is what a Control works with.
+type Config struct {
+	Store      store.Store // the caller closes it after Close
+	Seal       *seal.Keys
+	Tokens     PageTokens // nil: awsapi.PageTokens under a key derived from Seal's
+	Sockets    Sockets
+	Now        func() time.Time // nil: time.Now
+	Logger     *slog.Logger     // nil: slog.Default
+	Limits     Limits           // a member that is 0 has the profile's value
+	Strict     bool             // the profile aws-strict: AWS's quotas and refusals (Mail Manager, A16)
+	MailDomain string           // empty: DefaultMailDomain
+}
+
+// Control carries out the operations and is the Snapshot of what they made. All methods are safe for concurrent use.
+type Control struct {
+	snapshot
+	cfg        Config
+	operations map[string]operation
+	locks      keyLocks
+	flights    flights
+	lifecycle  lifecycle
+	keys       derivedKeys
+}
+
+var (
+	_ awsapi.Handler = (*Control)(nil)
+	_ Snapshot       = (*Control)(nil)
+)
+
+// derivedKeys are the sub-keys that values are fingerprinted with.
+type derivedKeys struct {
+	clientToken []byte
+	password    []byte
+}
+
+// Open loads every resource from the store. A resource that cannot be used any more, such as a rule set that does not
+// compile, is logged and left out of the snapshot. No socket is touched before Start.
+func Open(ctx context.Context, cfg Config) (*Control, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	c := &Control{cfg: cfg, keys: derivedKeys{
+		clientToken: cfg.Seal.Derive("control: client token"),
+		password:    cfg.Seal.Derive("control: ingress password"),
+	}}
+	c.operations = c.table()
+	c.locks.seed = maphash.MakeSeed()
+	c.flights.running = map[store.TokenKey]chan struct{}{}
+	c.lifecycle.init()
+	if err := c.load(ctx); err != nil {
+		return nil, fmt.Errorf("load the resources: %w", err)
+	}
+	return c, nil
+}
+
+func (cfg *Config) setDefaults() error {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.MailDomain == "" {
+		cfg.MailDomain = DefaultMailDomain
+	}
+	cfg.Limits.fill(cfg.Strict)
+	if cfg.Tokens != nil {
+		return nil
+	}
+	var err error
+	cfg.Tokens, err = awsapi.NewPageTokens(cfg.Seal.Derive("control: page tokens"), cfg.Now)
+	return err
+}
+
+// operation carries out one operation for callers of a scope. The input is what op.New returned.
+type operation func(ctx context.Context, scope Scope, input any) (output any, err error)
+
+// on makes an operation of a method that knows its types.
+func on[In, Out any](method func(context.Context, Scope, *In) (*Out, error)) operation {
+	return func(ctx context.Context, scope Scope, input any) (any, error) {
+		in, ok := input.(*In)
+		if !ok {
+			return nil, fmt.Errorf("the input is a %T, want a %T", input, in)
+		}
+		out, err := method(ctx, scope, in)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
+}
+
+// table is every operation there is, of Mail Manager and of Secrets Manager; no two have one name.
+func (c *Control) table() map[string]operation {
+	return map[string]operation{
+		"CreateRelay": on(c.createRelay),
+		"GetRelay":    on(c.getRelay),
+		"ListRelays":  on(c.listRelays),
+		"UpdateRelay": on(c.updateRelay),
+		"DeleteRelay": on(c.deleteRelay),
+
+		"CreateRuleSet": on(c.createRuleSet),
+		"GetRuleSet":    on(c.getRuleSet),
+		"ListRuleSets":  on(c.listRuleSets),
+		"UpdateRuleSet": on(c.updateRuleSet),
+		"DeleteRuleSet": on(c.deleteRuleSet),
+
+		"CreateTrafficPolicy": on(c.createTrafficPolicy),
+		"GetTrafficPolicy":    on(c.getTrafficPolicy),
+		"ListTrafficPolicies": on(c.listTrafficPolicies),
+		"UpdateTrafficPolicy": on(c.updateTrafficPolicy),
+		"DeleteTrafficPolicy": on(c.deleteTrafficPolicy),
+
+		"CreateIngressPoint": on(c.createIngressPoint),
+		"GetIngressPoint":    on(c.getIngressPoint),
+		"ListIngressPoints":  on(c.listIngressPoints),
+		"UpdateIngressPoint": on(c.updateIngressPoint),
+		"DeleteIngressPoint": on(c.deleteIngressPoint),
+
+		"TagResource":         on(c.tagResource),
+		"UntagResource":       on(c.untagResource),
+		"ListTagsForResource": on(c.listTagsForResource),
+
+		"CreateSecret":   on(c.createSecret),
+		"GetSecretValue": on(c.getSecretValue),
+		"PutSecretValue": on(c.putSecretValue),
+		"DescribeSecret": on(c.describeSecret),
+		"ListSecrets":    on(c.listSecrets),
+		"DeleteSecret":   on(c.deleteSecret),
+	}
+}
+
+// Handle implements awsapi.Handler, for Mail Manager and for Secrets Manager.
+func (c *Control) Handle(ctx context.Context, caller awsapi.Caller, op *mailmanager.Operation, input any) (any, error) {
+	run, ok := c.operations[op.Name]
+	if !ok {
+		return nil, mailmanager.Errorf(mailmanager.CodeUnknownOperation, "%s is not implemented yet", op.Name)
+	}
+	return run(ctx, Scope{Account: caller.Account, Region: caller.Region}, input)
+}
+
+// now is the time as resources keep it.
+func (c *Control) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Microsecond) }

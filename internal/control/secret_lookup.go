@@ -1,0 +1,220 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"sluice/internal/mailmanager"
+	"sluice/internal/seal"
+	"sluice/internal/secretsmanager"
+	"sluice/internal/store"
+)
+
+// What a secret may be called, and what its ARN ends in: its name and a random suffix. Secrets Manager, CreateSecret.
+const (
+	secretResource = "secret:"
+	suffixLength   = 6
+)
+
+var (
+	secretSuffix = regexp.MustCompile(`^-[A-Za-z0-9]{6}$`)
+	secretNames  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
+)
+
+func newSecretSuffix() string { return rand.Text()[:suffixLength] }
+
+func secretARN(key store.Key) string {
+	return arn{partition: partition(key.Region), service: secretsmanager.SigningName, scope: key.Scope, resource: secretResource + key.ID}.String()
+}
+
+// foundSecret is a secret as it is stored.
+type foundSecret struct {
+	store.Resource
+	record secretRecord
+}
+
+func (s foundSecret) arn() string { return secretARN(s.Key) }
+
+// Secret returns the current value of a secret, as text, by its ARN, with or without the suffix. The secret must be the
+// scope's. It is for use at run time; the error tells people what is wrong and shows no value.
+func (c *Control) Secret(ctx context.Context, scope Scope, arn string) (string, error) {
+	if !strings.HasPrefix(arn, "arn:") {
+		return "", errors.New("it is not named by an ARN")
+	}
+	s, err := c.findSecret(ctx, scope, arn)
+	if err != nil {
+		return "", err
+	}
+	_, value, err := c.valueOf(ctx, s, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	if value.Text == nil {
+		return "", errors.New("its current version is binary, not text")
+	}
+	return *value.Text, nil
+}
+
+// findSecret finds a secret by its name or ARN.
+func (c *Control) findSecret(ctx context.Context, scope Scope, nameOrARN string) (foundSecret, error) {
+	if !strings.HasPrefix(nameOrARN, "arn:") {
+		return c.findSecretNamed(ctx, scope, nameOrARN)
+	}
+	a, ok := parseARN(nameOrARN)
+	id, isSecret := strings.CutPrefix(a.resource, secretResource)
+	if !ok || !isSecret || a.scope != scope || a.service != secretsmanager.SigningName || a.partition != partition(scope.Region) {
+		return foundSecret{}, noSecret() // another account's or region's is as good as none (S36)
+	}
+	if cut := len(id) - suffixLength - 1; cut > 0 && secretSuffix.MatchString(id[cut:]) {
+		s, err := c.findSecretNamed(ctx, scope, id[:cut])
+		if err == nil && s.ID == id {
+			return s, nil
+		}
+		if err != nil && !isCode(err, mailmanager.CodeResourceNotFound) {
+			return foundSecret{}, err
+		}
+	}
+	return c.findSecretNamed(ctx, scope, id)
+}
+
+// findSecretNamed finds a secret by its name. One whose recovery window has ended is removed and not found.
+func (c *Control) findSecretNamed(ctx context.Context, scope Scope, name string) (foundSecret, error) {
+	r, err := c.cfg.Store.Named(ctx, scope, kindSecret.store, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return foundSecret{}, noSecret()
+	}
+	if err != nil {
+		return foundSecret{}, err
+	}
+	s, err := asSecret(r)
+	if err != nil {
+		return foundSecret{}, err
+	}
+	if s.record.gone(c.now()) {
+		if err := c.remove(ctx, kindSecret, r.Key, func(Key) {}); err != nil {
+			return foundSecret{}, err
+		}
+		return foundSecret{}, noSecret()
+	}
+	return s, nil
+}
+
+func asSecret(r store.Resource) (foundSecret, error) {
+	record, err := decode[secretRecord](r.Key, r.Body)
+	return foundSecret{Resource: r, record: record}, err
+}
+
+// updateSecret changes a secret. edit gets it as it is.
+func (c *Control) updateSecret(ctx context.Context, key store.Key, edit func(foundSecret) (draft, error)) error {
+	err := c.update(ctx, kindSecret, key, func(r store.Resource) (d draft, err error) {
+		s, err := asSecret(r)
+		if err != nil {
+			return d, err
+		}
+		d, err = edit(s)
+		d.publish = func() {} // secrets are read from the store when they are used
+		return d, err
+	})
+	if isCode(err, mailmanager.CodeResourceNotFound) {
+		return noSecret()
+	}
+	return err
+}
+
+// hasValue reports whether the secret has a version with that id (known) and that value (same).
+func (c *Control) hasValue(ctx context.Context, s foundSecret, versionID string, value *secretValue) (same, known bool, err error) {
+	if _, known = s.record.version(versionID); !known {
+		return false, false, nil
+	}
+	sealed, err := c.part(ctx, kindSecret, s.Key, versionID)
+	if err != nil {
+		return false, true, err
+	}
+	stored, err := c.cfg.Seal.Open(sealed, place(s.Key, versionID))
+	if err != nil {
+		return false, true, fmt.Errorf("open version %s of secret %s: %w", versionID, s.ID, err)
+	}
+	given, err := encode(value)
+	return seal.Equal(stored, given), true, err
+}
+
+// sweepSecrets removes the secrets whose recovery window has ended.
+func (c *Control) sweepSecrets(ctx context.Context) {
+	var ended []store.Key
+	for r, err := range c.cfg.Store.All(ctx, kindSecret.store) {
+		s, decodeErr := asSecret(r)
+		if err = errors.Join(err, decodeErr); err != nil {
+			c.cfg.Logger.Error("deleted secrets not swept", "error", err)
+			return
+		}
+		if s.record.gone(c.now()) {
+			ended = append(ended, r.Key)
+		}
+	}
+	for _, key := range ended {
+		if err := c.remove(ctx, kindSecret, key, func(Key) {}); err != nil {
+			c.cfg.Logger.Error("deleted secret not swept", "account", key.Account, "region", key.Region, "id", key.ID, "error", err)
+		}
+	}
+}
+
+// secretValueOf is the value that a request gives: nil for none.
+func secretValueOf(text *secretsmanager.SecretString, binary secretsmanager.SecretBinary) (*secretValue, error) {
+	switch {
+	case text != nil && binary != nil:
+		return nil, invalidSecret("SecretString and SecretBinary exclude each other")
+	case text == nil && binary == nil:
+		return nil, nil
+	default:
+		return &secretValue{Text: (*string)(text), Binary: binary}, nil
+	}
+}
+
+// versionIDOf is the id of the version that a request makes: its token, or a new one.
+func versionIDOf(token *string) string {
+	if token == nil {
+		return newUUID()
+	}
+	return *token
+}
+
+func checkSecretTags(tags []secretsmanager.Tag) error {
+	keys := map[string]struct{}{}
+	for _, t := range tags {
+		if t.Key == nil || strings.HasPrefix(strings.ToLower(*t.Key), reservedTag) {
+			return invalidSecret("The key of a tag must be given and must not begin with aws:")
+		}
+		if _, again := keys[*t.Key]; again {
+			return invalidSecret("The keys of tags must be unique")
+		}
+		keys[*t.Key] = struct{}{}
+	}
+	if len(tags) > maxTags {
+		return invalidSecret(fmt.Sprintf("A secret can have %d tags", maxTags))
+	}
+	return nil
+}
+
+func secretTags(tags []secretsmanager.Tag) []store.Tag {
+	stored := make([]store.Tag, len(tags))
+	for i, t := range tags {
+		stored[i] = store.Tag{Key: *t.Key, Value: mailmanager.Value(t.Value)}
+	}
+	return stored
+}
+
+func noSecret() error {
+	return mailmanager.Errorf(mailmanager.CodeResourceNotFound, "There is no such secret")
+}
+
+func deletedSecret() error {
+	return mailmanager.Errorf(secretsmanager.CodeInvalidRequest, "The secret is scheduled for deletion")
+}
+
+func invalidSecret(why string) error {
+	return &mailmanager.Error{Code: secretsmanager.CodeInvalidParameter, Message: why}
+}

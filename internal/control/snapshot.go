@@ -1,0 +1,147 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+
+	"sluice/internal/store"
+)
+
+// snapshot is the newest state of what the data plane uses. A change replaces one value, whatever else there is.
+type snapshot struct {
+	points   table[IngressPoint]
+	policies table[Policy]
+	ruleSets table[RuleSet]
+	relays   table[Relay]
+}
+
+var _ Snapshot = (*snapshot)(nil)
+
+// IngressPoint implements Snapshot.
+func (s *snapshot) IngressPoint(key Key) (*IngressPoint, bool) { return s.points.load(key) }
+
+// Policy implements Snapshot.
+func (s *snapshot) Policy(key Key) (*Policy, bool) { return s.policies.load(key) }
+
+// RuleSet implements Snapshot.
+func (s *snapshot) RuleSet(key Key) (*RuleSet, bool) { return s.ruleSets.load(key) }
+
+// Relay implements Snapshot.
+func (s *snapshot) Relay(scope Scope, idOrARN string) (*Relay, bool) {
+	id := idOrARN
+	if fromARN, ok := kindRelay.idFromARN(scope, idOrARN); ok {
+		id = fromARN
+	}
+	return s.relays.load(Key{Scope: scope, ID: id})
+}
+
+// Points yields every ingress point of every account and region, in no particular order.
+func (s *snapshot) Points() iter.Seq[*IngressPoint] { return s.points.all() }
+
+// table is a map from keys to values that are read without a lock.
+type table[V any] struct{ entries sync.Map }
+
+func (t *table[V]) load(key Key) (*V, bool) {
+	v, ok := t.entries.Load(key)
+	if !ok {
+		return nil, false
+	}
+	return v.(*V), true
+}
+
+func (t *table[V]) store(key Key, v *V) { t.entries.Store(key, v) }
+
+func (t *table[V]) remove(key Key) { t.entries.Delete(key) }
+
+func (t *table[V]) all() iter.Seq[*V] {
+	return func(yield func(*V) bool) {
+		t.entries.Range(func(_, v any) bool { return yield(v.(*V)) })
+	}
+}
+
+// load fills the snapshot from the store.
+func (c *Control) load(ctx context.Context) error {
+	loaders := []struct {
+		kind kind
+		load func(context.Context, store.Resource) error
+	}{
+		{kindRelay, c.loadRelay},
+		{kindTrafficPolicy, c.loadPolicy},
+		{kindRuleSet, c.loadRuleSet},
+		{kindIngressPoint, c.loadPoint},
+	}
+	for _, l := range loaders {
+		if err := c.loadKind(ctx, l.kind, l.load); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadKind loads every resource of a kind. One that cannot be used does not keep the others from being served.
+func (c *Control) loadKind(ctx context.Context, k kind, load func(context.Context, store.Resource) error) error {
+	var found []store.Resource // the store must not be called while it yields
+	for r, err := range c.cfg.Store.All(ctx, k.store) {
+		if err != nil {
+			return fmt.Errorf("read every %s: %w", k.noun, err)
+		}
+		found = append(found, r)
+	}
+	for _, r := range found {
+		if err := load(ctx, r); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			c.cfg.Logger.Error("resource cannot be used", "kind", k.noun, "account", r.Account, "region", r.Region, "id", r.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+func (c *Control) loadRelay(_ context.Context, r store.Resource) error {
+	record, err := decode[relayRecord](r.Key, r.Body)
+	if err == nil {
+		c.relays.store(snapshotKey(r.Key), relayView(r, record))
+	}
+	return err
+}
+
+func (c *Control) loadPolicy(ctx context.Context, r store.Resource) error {
+	record, statements, err := c.readPolicy(ctx, r)
+	if err != nil {
+		return err
+	}
+	view, err := policyView(r, record, statements)
+	if err == nil {
+		c.policies.store(view.Key, view)
+	}
+	return err
+}
+
+func (c *Control) loadRuleSet(ctx context.Context, r store.Resource) error {
+	rules, err := c.readRules(ctx, r)
+	if err != nil {
+		return err
+	}
+	view, err := ruleSetView(r, rules)
+	if err == nil {
+		c.ruleSets.store(view.Key, view)
+	}
+	return err
+}
+
+func (c *Control) loadPoint(ctx context.Context, r store.Resource) error {
+	p, err := decode[pointRecord](r.Key, r.Body)
+	if err != nil {
+		return err
+	}
+	tags, err := c.cfg.Store.Tags(ctx, r.Key)
+	if err != nil {
+		return err
+	}
+	view := pointView(r, p, tags)
+	c.points.store(view.Key, view)
+	return nil
+}
