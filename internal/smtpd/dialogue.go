@@ -140,6 +140,7 @@ func (d *dialogue) answer(reply *smtp.Reply) {
 	d.wire.put(reply)
 	if reply.Code == 221 || reply.Code == 421 {
 		d.ended = true
+		d.linger = d.linger || len(d.in.window()) > 0
 	}
 	if reply.Code >= 500 && reply.Code <= 504 {
 		d.errors++

@@ -1,6 +1,10 @@
 package smtpd
 
-import "time"
+import (
+	"time"
+
+	"sluice/internal/message"
+)
 
 // Defaults of what an operator may set.
 const (
@@ -20,9 +24,9 @@ const (
 
 // Limits of content. Mail Manager, B11 and B21.
 const (
-	maxLineOctets   int = 64 << 10  // of a text line, without CRLF
-	maxHeaderOctets int = 256 << 10 // of the header section
-	maxReceived     int = 50        // Received fields
+	maxLineOctets   int = 64 << 10                // of a text line, without CRLF
+	maxHeaderOctets int = message.MaxHeaderOctets // of the header section, with the empty line that ends it
+	maxReceived     int = 50                      // Received fields
 )
 
 // Deadlines. Mail Manager, B12; RFC 5321, section 4.5.3.2.
