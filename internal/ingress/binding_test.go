@@ -1,0 +1,438 @@
+package ingress
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/internal/control"
+	"sluice/internal/mailmanager"
+	"sluice/internal/message"
+	"sluice/internal/policy"
+	"sluice/internal/rule"
+	"sluice/internal/smtpd"
+	"sluice/internal/spool"
+	"sluice/internal/spool/memory"
+	"sluice/internal/trace"
+)
+
+// fakeQueue takes what it has room for.
+type fakeQueue struct {
+	mu       sync.Mutex
+	noRoom   bool
+	refuse   bool
+	behind   string
+	offered  []spool.Claimed
+	notified int
+}
+
+func (q *fakeQueue) Lease() (string, time.Time)      { return "test", time.Now().Add(time.Hour) }
+func (q *fakeQueue) Room(int64) bool                 { return !q.noRoom }
+func (q *fakeQueue) Behind() (reason string, b bool) { return q.behind, q.behind != "" }
+func (q *fakeQueue) Offer(c spool.Claimed) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.refuse {
+		return false
+	}
+	q.offered = append(q.offered, c)
+	return true
+}
+
+func (q *fakeQueue) Notify(spool.Lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.notified++
+}
+
+// recorder keeps trace events.
+type recorder struct {
+	mu     sync.Mutex
+	events []trace.Event
+}
+
+func (r *recorder) Append(e trace.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) last(t *testing.T) trace.Event {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) == 0 {
+		t.Fatal("nothing was traced")
+	}
+	return r.events[len(r.events)-1]
+}
+
+// gateway is an Ingress with one point on a real socket.
+type gateway struct {
+	in      *Ingress
+	plane   *plane
+	point   *control.IngressPoint
+	spool   spool.Spool
+	queue   *fakeQueue
+	trace   *recorder
+	address string
+}
+
+func recipientCondition(op mailmanager.IngressStringOperator, values ...string) mailmanager.PolicyCondition {
+	attribute := mailmanager.IngressStringEmailAttributeRecipient
+	return mailmanager.PolicyCondition{StringExpression: &mailmanager.IngressStringExpression{
+		Evaluate: &mailmanager.IngressStringToEvaluate{Attribute: &attribute}, Operator: &op, Values: values,
+	}}
+}
+
+// newGateway has a policy that takes recipients at example.net only, up to 2,000 octets.
+func newGateway(t *testing.T, change func(*gateway, *Config)) *gateway {
+	t.Helper()
+	allow := mailmanager.AcceptActionAllow
+	pol, err := policy.Compile(policy.Source{ID: "tp-test", Default: mailmanager.AcceptActionDeny, MaxSize: 2000, Statements: []mailmanager.PolicyStatement{
+		{Action: &allow, Conditions: []mailmanager.PolicyCondition{recipientCondition(mailmanager.IngressStringOperatorEndsWith, "@example.net")}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, hash := rule.Source(nil)
+	set, err := rule.Parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{spool: memory.New(memory.Config{}), queue: &fakeQueue{}, trace: &recorder{}}
+	g.point = testPoint("inp-test")
+	g.point.Type, g.point.TlsPolicy = mailmanager.IngressPointTypeOpen, mailmanager.TlsPolicyOptional
+	g.point.ARecord, g.point.PolicyID, g.point.RuleSetID = "mx.test", "tp-test", "rs-test"
+	g.plane = &plane{
+		points:   map[control.Key]*control.IngressPoint{g.point.Key: g.point},
+		policies: map[control.Key]*control.Policy{testKey("tp-test"): {Key: testKey("tp-test"), Policy: pol}},
+		rules:    map[control.Key]*control.RuleSet{testKey("rs-test"): {Key: testKey("rs-test"), Hash: hash, Source: source, Set: set}},
+	}
+	low := freePorts(t, 1)
+	cfg := Config{
+		Spool: g.spool, Queue: g.queue, Trace: g.trace, Pool: Pool{Host: "127.0.0.1", Low: low, High: low},
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(g, &cfg)
+	}
+	g.in = New(cfg)
+	server := smtpd.New(smtpd.Config{Hostname: "shared.test", Host: g.in.Host()})
+	g.in.Attach(g.plane, server)
+	if g.address, err = g.in.Open(t.Context(), g.point); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.in.Shutdown()
+		server.Shutdown(context.Background())
+	})
+	return g
+}
+
+// talk sends lines, each after the reply to the one before, and returns the replies' last lines.
+func talk(t *testing.T, address string, lines ...string) []string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	replies := []string{readReply(t, r)}
+	for _, line := range lines {
+		if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		replies = append(replies, readReply(t, r))
+	}
+	return replies
+}
+
+func readReply(t *testing.T, r *bufio.Reader) string {
+	t.Helper()
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("read a reply: %v", err)
+		}
+		if len(line) > 3 && line[3] == ' ' {
+			return strings.TrimRight(line, "\r\n")
+		}
+	}
+}
+
+const testContent = "Subject: hello\r\n\r\nBody.\r\n"
+
+var wholeMessage = []string{"EHLO client.test", "MAIL FROM:<a@example.org>", "RCPT TO:<b@example.net>", "DATA", testContent + "."}
+
+// Mail Manager, B14: durable before the 250, whose last word is the message id; then handed over.
+func TestAcceptedMessageIsSpooledTracedAndHandedOver(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	replies := talk(t, g.address, wholeMessage...)
+	final := replies[len(replies)-1]
+	idText, ok := strings.CutPrefix(final, "250 2.0.0 OK ")
+	if !ok {
+		t.Fatalf("final reply %q", final)
+	}
+	id, err := message.ParseID(idText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, items, err := g.spool.Message(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Envelope.ReversePath.Received != "a@example.org" || m.Size != int64(len(testContent)) || m.RuleSetID != "rs-test" {
+		t.Errorf("spooled message %+v", m)
+	}
+	if m.Session.Account != testScope.Account || m.Session.IngressPoint != "inp-test" || m.Session.Hello != "client.test" {
+		t.Errorf("session facts %+v", m.Session)
+	}
+	if len(items) != 1 || items[0].Lane != spool.LaneProcess || len(items[0].Recipients) != 1 {
+		t.Errorf("items %+v, want one in lane process", items)
+	}
+	if !strings.HasPrefix(m.Trace, "Received: from client.test ") || !strings.Contains(m.Trace, idText) {
+		t.Errorf("trace field %q", m.Trace)
+	}
+	if len(g.queue.offered) != 1 || g.queue.offered[0].Item.Message != id {
+		t.Errorf("offered %+v", g.queue.offered)
+	}
+	event := g.trace.last(t)
+	if event.Accepted == nil || event.Message != id || len(event.Accepted.Decisions) != 1 || event.Accepted.Decisions[0].By != 1 {
+		t.Errorf("traced %+v", event)
+	}
+	if _, err := g.spool.RuleSet(t.Context(), m.RuleSet); err != nil {
+		t.Errorf("rule set of the message: %v", err)
+	}
+}
+
+// What the queue has no room for, or does not take, waits in the spool for whoever claims it.
+func TestMessageWithoutRoomWaitsInTheSpool(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		set  func(*fakeQueue)
+	}{
+		{"no room", func(q *fakeQueue) { q.noRoom = true }},
+		{"not taken", func(q *fakeQueue) { q.refuse = true }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, func(g *gateway, _ *Config) { tt.set(g.queue) })
+			replies := talk(t, g.address, wholeMessage...)
+			if final := replies[len(replies)-1]; !strings.HasPrefix(final, "250 ") {
+				t.Fatalf("final reply %q", final)
+			}
+			if g.queue.notified != 1 {
+				t.Errorf("queue was notified %d times, want once", g.queue.notified)
+			}
+			now := time.Now()
+			claimed, _, err := g.spool.Claim(t.Context(), spool.LaneProcess, 10, "other", now, now.Add(time.Minute))
+			if err != nil || len(claimed) != 1 {
+				t.Errorf("another owner claims %d items, %v, want the one", len(claimed), err)
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(*gateway, *Config)
+		lines  []string
+		want   string // the last reply
+		reason string // in the trace
+	}{
+		{
+			name: "B3: clear text at a point that requires TLS", change: func(g *gateway, _ *Config) { g.point.TlsPolicy = mailmanager.TlsPolicyRequired },
+			lines: wholeMessage[:2], want: "530 5.7.0 Must issue a STARTTLS command first", reason: "TLS",
+		},
+		{
+			name: "B3: FIPS too", change: func(g *gateway, _ *Config) { g.point.TlsPolicy = mailmanager.TlsPolicyFips },
+			lines: wholeMessage[:2], want: "530 5.7.0 ", reason: "TLS",
+		},
+		{
+			name: "B13: closed point", change: func(g *gateway, _ *Config) { g.point.Serving = false },
+			want: "421 4.3.2 Service not available", reason: "not serving",
+		},
+		{
+			name: "AUTH point is never served as OPEN", change: func(g *gateway, _ *Config) { g.point.Type = mailmanager.IngressPointTypeAuth },
+			want: "421 4.3.2 ", reason: "AUTH",
+		},
+		{
+			name: "MTLS point is never served as OPEN", change: func(g *gateway, _ *Config) { g.point.Type = mailmanager.IngressPointTypeMtls },
+			want: "421 4.3.2 ", reason: "MTLS",
+		},
+		{
+			name: "policy is gone", change: func(g *gateway, _ *Config) { g.point.PolicyID = "tp-other" },
+			want: "421 4.3.2 ", reason: "policy is gone",
+		},
+		{
+			name: "B7: denied recipient", lines: []string{wholeMessage[0], wholeMessage[1], "RCPT TO:<b@example.com>"},
+			want: "550 5.7.1 ", reason: "denied",
+		},
+		{
+			name: "B9: declared size over the policy's", lines: []string{wholeMessage[0], "MAIL FROM:<a@example.org> SIZE=2001"},
+			want: "552 5.3.4 ",
+		},
+		{
+			name: "B9: content over the policy's size", lines: append(wholeMessage[:4:4], strings.Repeat(strings.Repeat("x", 70)+"\r\n", 30)+"."),
+			want: "552 5.3.4 ",
+		},
+		{
+			name: "processing is behind", change: func(g *gateway, _ *Config) { g.queue.behind = "the oldest is 11 minutes old" },
+			lines: wholeMessage[:2], want: "452 4.3.1 ", reason: "11 minutes",
+		},
+		{
+			name: "storage is short", change: func(_ *gateway, c *Config) { c.Short = func() (string, bool) { return "1 MiB free", true } },
+			lines: wholeMessage[:2], want: "452 4.3.1 ", reason: "1 MiB free",
+		},
+		{
+			name: "rule set is gone", change: func(g *gateway, _ *Config) { g.point.RuleSetID = "rs-other" },
+			lines: wholeMessage, want: "451 4.3.0 ", reason: "rule set is gone",
+		},
+		{
+			name: "spool does not begin", change: func(_ *gateway, c *Config) { c.Spool = failingSpool{c.Spool, true} },
+			lines: wholeMessage[:4], want: "451 4.3.0 ", reason: "broken",
+		},
+		{
+			name: "spool does not accept", change: func(_ *gateway, c *Config) { c.Spool = failingSpool{c.Spool, false} },
+			lines: wholeMessage, want: "451 4.3.0 ", reason: "broken",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, tt.change)
+			replies := talk(t, g.address, tt.lines...)
+			if last := replies[len(replies)-1]; !strings.HasPrefix(last, tt.want) {
+				t.Errorf("got %q, want %q", last, tt.want)
+			}
+			event := g.trace.last(t)
+			if event.Refused == nil || !strings.Contains(event.Refused.Reason, tt.reason) || event.Account != testScope.Account {
+				t.Errorf("traced %+v, want a refusal because of %q", event.Refused, tt.reason)
+			}
+			if len(g.queue.offered) != 0 {
+				t.Error("a refused message was handed over")
+			}
+			stats, err := g.spool.Lanes(t.Context())
+			if err != nil || len(stats) != 0 {
+				t.Errorf("lanes %v, %v: a refused message was kept", stats, err)
+			}
+		})
+	}
+}
+
+var errBroken = errors.New("broken")
+
+// failingSpool is one whose disk fails.
+type failingSpool struct {
+	Spool
+	begin bool
+}
+
+func (s failingSpool) Begin(ctx context.Context, id message.ID) (spool.Incoming, error) {
+	if s.begin {
+		return nil, errBroken
+	}
+	return s.Spool.Begin(ctx, id)
+}
+
+func (s failingSpool) Accept(_ context.Context, a spool.Acceptance) (spool.Content, error) {
+	a.Content.Abort()
+	return nil, errBroken
+}
+
+// Mail Manager, C8: a session keeps the policy it began with; the next session has the new one.
+func TestPolicyIsTakenWhenTheSessionBegins(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	readReply(t, r)
+
+	denyAll, err := policy.Compile(policy.Source{ID: "tp-deny", Default: mailmanager.AcceptActionDeny})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.plane.policies[testKey("tp-deny")] = &control.Policy{Key: testKey("tp-deny"), Policy: denyAll}
+	changed := *g.point
+	changed.PolicyID = "tp-deny"
+	g.plane.mu.Lock()
+	g.plane.points[g.point.Key] = &changed
+	g.plane.mu.Unlock()
+
+	for _, line := range wholeMessage[:3] {
+		fmt.Fprintf(conn, "%s\r\n", line)
+		if reply := readReply(t, r); !strings.HasPrefix(reply, "250 ") {
+			t.Errorf("running session: %s: %q", line, reply)
+		}
+	}
+	replies := talk(t, g.address, wholeMessage[:3]...)
+	if last := replies[len(replies)-1]; !strings.HasPrefix(last, "550 ") {
+		t.Errorf("new session: %q, want the new policy's 550", last)
+	}
+}
+
+// Mail Manager, B19: several points on one listener are told apart by the tag sluice:default; without one, MAIL gets 421.
+func TestSharedListenerBindsAtMail(t *testing.T) {
+	t.Parallel()
+	low := freePorts(t, 1)
+	address := fmt.Sprintf("127.0.0.1:%d", low)
+	g := newGateway(t, func(g *gateway, c *Config) {
+		c.Listeners = map[string][]string{"mx": {address}}
+		g.point.Listeners = []string{"mx"}
+	})
+	other := *g.point
+	other.Key = testKey("inp-other")
+	g.plane.mu.Lock()
+	g.plane.points[other.Key] = &other
+	g.plane.mu.Unlock()
+	if replies := talk(t, address, wholeMessage[:2]...); !strings.HasPrefix(replies[0], "220 mx.test ") || !strings.HasPrefix(replies[2], "250 ") {
+		t.Errorf("the only point of a listener: %q", replies)
+	}
+	if _, err := g.in.Open(t.Context(), &other); err != nil {
+		t.Fatal(err)
+	}
+	replies := talk(t, address, wholeMessage[:2]...)
+	if !strings.HasPrefix(replies[0], "220 shared.test ") || !strings.HasPrefix(replies[2], "421 4.3.2") {
+		t.Errorf("two points, no default: %q", replies)
+	}
+	preferred := other
+	preferred.Default = true
+	g.plane.mu.Lock()
+	g.plane.points[other.Key] = &preferred
+	g.plane.mu.Unlock()
+	if replies := talk(t, address, wholeMessage...); !strings.HasPrefix(replies[len(replies)-1], "250 2.0.0 OK ") {
+		t.Errorf("two points, one default: %q", replies)
+	}
+	if event := g.trace.last(t); event.Accepted == nil || event.Accepted.Facts.IngressPoint != "inp-other" {
+		t.Errorf("traced %+v, want the default point", event)
+	}
+}
+
+func TestNothingIsServedBeforeAttach(t *testing.T) {
+	t.Parallel()
+	recorder := &recorder{}
+	in := New(Config{Trace: recorder, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	_, reply := in.Host().Open(t.Context(), &smtpd.Session{Tag: pointTag{testKey("inp-test")}})
+	if reply == nil || reply.Code != 421 || !errors.Is(reply, ErrNotAttached) {
+		t.Errorf("got %v, want 421", reply)
+	}
+}

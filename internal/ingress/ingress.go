@@ -1,0 +1,141 @@
+// Package ingress joins ingress points to listening sockets and SMTP sessions to ingress points. It opens the sockets
+// (sockets.go), binds a session to a point and runs the point's traffic policy (binding.go), and hands accepted mail to
+// the spool and the queue (sink.go). It implements control.Sockets, and its Host is smtpd's. Start with
+// New, then Attach.
+// Source: behaviour.md, section 2; Mail Manager, B1 to B21.
+package ingress
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/control"
+	"sluice/internal/message"
+	"sluice/internal/spool"
+	"sluice/internal/trace"
+)
+
+// Limits of a message. Source: behaviour.md, section 2.5.
+const (
+	// MaxMessageOctets is the largest message an ingress point takes, whatever its policy says.
+	MaxMessageOctets int64 = 40 << 20
+	// DefaultMaxRecipients is how many recipients a transaction may have (Mail Manager, B10).
+	DefaultMaxRecipients int = 100
+)
+
+// Spool is what ingress needs of the spool.
+type Spool interface {
+	Begin(ctx context.Context, id message.ID) (spool.Incoming, error)
+	Accept(ctx context.Context, a spool.Acceptance) (spool.Content, error)
+	Release(ctx context.Context, owner string, keys ...spool.ItemKey) error
+}
+
+// Queue is what ingress needs of the queue.
+type Queue interface {
+	// Lease is who owns items that are handed over, and until when.
+	Lease() (owner string, until time.Time)
+	// Room reports whether an item with that much content can be handed over in memory.
+	Room(octets int64) bool
+	// Offer hands an owned item over; false means that it was not taken.
+	Offer(spool.Claimed) bool
+	// Notify says that an item waits in the lane.
+	Notify(spool.Lane)
+	// Behind reports whether processing is too far behind for new mail, and why.
+	Behind() (reason string, behind bool)
+}
+
+// Trace takes trace events. Append never blocks.
+type Trace interface{ Append(trace.Event) }
+
+// SMTP serves the connections of a listener until it is closed.
+type SMTP interface {
+	Serve(l net.Listener, listener string, tag any) error
+}
+
+// Points is the control plane as ingress reads it.
+type Points interface {
+	control.Snapshot
+	// Points yields every ingress point of every account and region.
+	Points() iter.Seq[*control.IngressPoint]
+}
+
+// Config is what an Ingress works with.
+type Config struct {
+	Spool         Spool
+	Queue         Queue
+	Trace         Trace
+	Short         func() (reason string, short bool) // is storage short; nil: never
+	Pool          Pool
+	Listeners     map[string][]string // addresses, host:port, of each named listener
+	Hostname      string              // what a listener with several points is called
+	MaxRecipients int                 // 0: DefaultMaxRecipients
+	Now           func() time.Time
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer // nil: metrics are not published
+}
+
+// Ingress implements control.Sockets. All methods are safe for concurrent use.
+type Ingress struct {
+	cfg     Config
+	server  SMTP // set by Attach
+	points  atomic.Pointer[Points]
+	metrics metrics
+
+	mu       sync.Mutex // guards sockets, assigned and named; never held by a session
+	sockets  map[control.Key]*socket
+	assigned map[string]control.Key // pool address to the point that has it for life
+	named    map[string]*namedListener
+	members  sync.Map // listener name to *memberList: read by sessions
+}
+
+// ErrNotAttached says that the control plane was not attached yet.
+var ErrNotAttached = errors.New("the control plane is not attached")
+
+// New returns an Ingress that refuses every connection until Attach.
+func New(cfg Config) *Ingress {
+	if cfg.MaxRecipients == 0 {
+		cfg.MaxRecipients = DefaultMaxRecipients
+	}
+	in := &Ingress{
+		cfg:      cfg,
+		metrics:  newMetrics(cfg.Registerer),
+		sockets:  map[control.Key]*socket{},
+		assigned: map[string]control.Key{},
+		named:    map[string]*namedListener{},
+	}
+	for name, addresses := range cfg.Listeners {
+		in.named[name] = &namedListener{name: name, addresses: addresses}
+		in.members.Store(name, &memberList{})
+	}
+	return in
+}
+
+// Attach gives the Ingress the control plane to read from and the server of its sockets. It must be called before the
+// first Open, so that no point's pool address is given to another.
+func (in *Ingress) Attach(points Points, server SMTP) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for p := range points.Points() {
+		if p.PoolAddress != "" {
+			in.assigned[p.PoolAddress] = p.Key
+		}
+	}
+	in.server = server
+	in.points.Store(&points)
+}
+
+func (in *Ingress) control() (Points, error) {
+	p := in.points.Load()
+	if p == nil {
+		return nil, ErrNotAttached
+	}
+	return *p, nil
+}

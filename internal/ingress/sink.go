@@ -1,0 +1,134 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+
+	"sluice/internal/control"
+	"sluice/internal/message"
+	"sluice/internal/smtp"
+	"sluice/internal/smtpd"
+	"sluice/internal/spool"
+	"sluice/internal/trace"
+)
+
+// sink takes the content of one message from smtpd to the spool.
+type sink struct {
+	spool.Incoming
+	binding *binding
+	t       *smtpd.Transaction
+	id      message.ID
+}
+
+// Data implements smtpd.Binding.
+func (b *binding) Data(ctx context.Context, t *smtpd.Transaction) (smtpd.Sink, *smtp.Reply) {
+	id := message.NewID(b.in.cfg.Now())
+	incoming, err := b.in.cfg.Spool.Begin(ctx, id)
+	if err != nil {
+		return nil, b.refuse(t, "DATA", replyTemporary.Because(err), reasonInternal)
+	}
+	return &sink{Incoming: incoming, binding: b, t: t, id: id}, nil
+}
+
+// Commit implements smtpd.Sink: the message is durable before the reply says so (Mail Manager, B14), and is then handed
+// to processing in memory when there is room.
+func (s *sink) Commit(ctx context.Context) *smtp.Reply {
+	b := s.binding
+	in := b.in
+	rules, err := in.ruleSet(b.point)
+	if err != nil {
+		s.Abort()
+		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
+	}
+	acceptance := s.acceptance(rules)
+	if in.cfg.Queue.Room(s.Size()) {
+		acceptance.Owner, acceptance.Until = in.cfg.Queue.Lease()
+	}
+	content, err := in.cfg.Spool.Accept(ctx, acceptance)
+	if err != nil {
+		in.cfg.Logger.Error("message not accepted", "message_id", s.id.String(), "session_id", b.session.ID.String(), "error", err)
+		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
+	}
+	s.traceAccepted(&acceptance.Message)
+	s.handOver(ctx, &acceptance, content)
+	in.metrics.accepted.Inc()
+	in.metrics.octets.Add(float64(acceptance.Message.Size))
+	return smtp.NewReply(250, 2, 0, 0, "OK "+s.id.String())
+}
+
+func (s *sink) acceptance(rules *control.RuleSet) spool.Acceptance {
+	now := s.binding.in.cfg.Now()
+	point := s.binding.point
+	session := facts(s.binding.session, point)
+	received := message.Received{
+		Session: &session, By: point.ARecord, ID: s.id, Date: now, Recipients: s.t.Envelope.Recipients,
+		UTF8: s.t.Envelope.UTF8,
+	}
+	return spool.Acceptance{
+		Message: spool.Message{
+			ID: s.id, Session: session, Envelope: s.t.Envelope, ReceivedAt: now, Size: s.Size(),
+			Trace: received.String(), RuleSetID: rules.ID, RuleSet: rules.Hash,
+		},
+		Content: s.Incoming,
+		Items: []spool.Item{{
+			ItemKey: spool.ItemKey{Message: s.id}, Lane: spool.LaneProcess, Due: now, Recipients: s.t.Envelope.Recipients,
+		}},
+		Rules: rules.Source,
+	}
+}
+
+// handOver passes the message's first item on. What the queue does not take waits in the spool.
+func (s *sink) handOver(ctx context.Context, a *spool.Acceptance, content spool.Content) {
+	queue := s.binding.in.cfg.Queue
+	if a.Owner == "" {
+		release(content)
+		queue.Notify(spool.LaneProcess)
+		return
+	}
+	if queue.Offer(spool.Claimed{Item: a.Items[0], Message: &a.Message, Content: content}) {
+		s.binding.in.metrics.bytesHand.Inc()
+		return
+	}
+	release(content)
+	if err := s.binding.in.cfg.Spool.Release(ctx, a.Owner, a.Items[0].ItemKey); err != nil {
+		s.binding.in.cfg.Logger.Warn("an accepted message waits for its lease to end", "message_id", s.id.String(), "error", err)
+	}
+	queue.Notify(spool.LaneProcess)
+}
+
+func release(content spool.Content) {
+	if content != nil {
+		content.Release()
+	}
+}
+
+func (s *sink) traceAccepted(m *spool.Message) {
+	recipients := make([]string, len(m.Envelope.Recipients))
+	for i := range m.Envelope.Recipients {
+		recipients[i] = m.Envelope.Recipients[i].Path.Received
+	}
+	s.binding.in.cfg.Trace.Append(trace.Event{
+		Time: m.ReceivedAt, Account: m.Session.Account, Region: m.Session.Region, Message: m.ID, Session: m.Session.ID,
+		Accepted: &trace.Accepted{
+			Facts: m.Session, ReversePath: m.Envelope.ReversePath.Received, Recipients: recipients, Size: m.Size,
+			TrafficPolicyID: s.binding.policy.ID, Decisions: s.t.Host.(*transaction).decisions, RuleSetID: m.RuleSetID,
+		},
+	})
+}
+
+// ruleSet is the point's rule set as it is now (Mail Manager, D19). The point itself may have been changed since the
+// session began; the rule set follows it, only the policy stays.
+func (in *Ingress) ruleSet(p *control.IngressPoint) (*control.RuleSet, error) {
+	points, err := in.control()
+	if err != nil {
+		return nil, err
+	}
+	if newest, ok := points.IngressPoint(p.Key); ok {
+		p = newest
+	}
+	rules, ok := points.RuleSet(control.Key{Scope: p.Scope, ID: p.RuleSetID})
+	if !ok {
+		return nil, errors.Join(errNoRuleSet, errors.New(p.RuleSetID))
+	}
+	return rules, nil
+}
