@@ -44,7 +44,7 @@ func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (r *Result) UnmarshalText(text []byte) error {
 	for i, name := range resultNames {
-		if name == string(text) {
+		if name != "" && name == string(text) {
 			*r = Result(i)
 			return nil
 		}

@@ -2,6 +2,7 @@ package match
 
 import (
 	"bytes"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -91,7 +92,7 @@ func toULabels(text []byte) []byte {
 		label := text[:n]
 		text = text[n:]
 		if n > len(aLabelPrefix) && n <= maxLabelOctets && bytes.EqualFold(label[:len(aLabelPrefix)], []byte(aLabelPrefix)) {
-			if u, err := idna.Punycode.ToUnicode(string(label)); err == nil {
+			if u, err := idna.Punycode.ToUnicode(strings.ToLower(string(label))); err == nil {
 				label = []byte(u)
 			}
 		}
