@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -117,7 +118,7 @@ func (a *api) record(ctx context.Context, x *exchange, status int) {
 		level = slog.LevelError
 	}
 	a.log.LogAttrs(ctx, level, "api request", attributes...)
-	a.requests.WithLabelValues(x.route.metric(), code).Inc()
+	a.requests.WithLabelValues(cmp.Or(x.route.label, "unknown"), code).Inc()
 }
 
 func hasCause(err error) bool {

@@ -65,14 +65,16 @@ func (s *jsonSource) delimiter(d json.Delim) (token, error) {
 
 // jsonNumber reads a number; 5.0 and 5e0 are whole.
 func jsonNumber(text string) (token, error) {
-	if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return token{kind: tokenNumber, number: number{isWhole: true, whole: whole, float: float64(whole)}}, nil
-	}
 	float, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return token{}, malformed("number out of range")
 	}
-	return token{kind: tokenNumber, number: floatNumber(float)}, nil
+	n := floatNumber(float)
+	// Beyond 2^53 the float has lost digits.
+	if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
+		n.isWhole, n.whole = true, whole
+	}
+	return token{kind: tokenNumber, number: n}, nil
 }
 
 // floatNumber is the number with a finite value.
@@ -103,18 +105,19 @@ func (s *jsonSource) blob(tok token) ([]byte, bool) {
 	return octets, err == nil && tok.kind == tokenText
 }
 
-// Timestamps lie in the years 1 to 9999, in seconds since 1970.
+// Timestamps lie in the years 1 to 9999; milliseconds since 1970.
 const (
-	minInstant = -62135596800
-	maxInstant = 253402300799
+	minInstant = -62135596800000
+	maxInstant = 253402300799999
 )
 
 // instantOf is the time at n seconds since 1970, to the millisecond: a float64 has no more for every such time.
 func instantOf(n number) (time.Time, bool) {
-	if n.float < minInstant || n.float > maxInstant {
+	milliseconds := math.Round(n.float * 1000)
+	if milliseconds < minInstant || milliseconds > maxInstant {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(int64(math.Round(n.float * 1000))).UTC(), true
+	return time.UnixMilli(int64(milliseconds)).UTC(), true
 }
 
 // jsonSink writes a document of AWS JSON.

@@ -25,16 +25,8 @@ type route struct {
 	protocol    *protocol
 	signingName string
 	operation   string // for the log, also when it does not exist
-	known       bool   // the operation is one of a table
+	label       string // for metrics; empty when the operation does not exist: callers make up names
 	call        func(ctx context.Context, caller Caller, body []byte) ([]byte, error)
-}
-
-// metric is the label of the operation. Names that callers make up share one.
-func (rt *route) metric() string {
-	if rt.known {
-		return rt.operation
-	}
-	return "unknown"
 }
 
 // find returns the route of a request. The protocol is there even with an error. Paths are compared as they were sent:
@@ -84,7 +76,7 @@ func (s *Service) route(p *protocol, c codec, operation string) (route, error) {
 	rt := route{protocol: p, signingName: s.SigningName, operation: s.TargetPrefix + "." + printable(operation)}
 	for i := range s.Operations {
 		if op := &s.Operations[i]; op.Name == operation {
-			rt.known = true
+			rt.label = rt.operation
 			rt.call = func(ctx context.Context, caller Caller, body []byte) ([]byte, error) {
 				return s.call(ctx, caller, op, c, body)
 			}

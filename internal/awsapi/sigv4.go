@@ -200,7 +200,7 @@ func canonicalValue(value string) string {
 	return strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == ' ' }), " ")
 }
 
-// canonicalQuery sorts the parameters by name and value and escapes them alike.
+// canonicalQuery escapes the parameters alike and sorts them by name and then by value, as they are when escaped.
 func canonicalQuery(raw string) (string, error) {
 	if raw == "" {
 		return "", nil
@@ -209,12 +209,25 @@ func canonicalQuery(raw string) (string, error) {
 	if err != nil {
 		return "", invalid("The query string cannot be read.")
 	}
-	for _, values := range query {
-		slices.Sort(values)
+	var parameters [][2]string
+	for name, values := range query {
+		for _, value := range values {
+			parameters = append(parameters, [2]string{escape(name), escape(value)})
+		}
 	}
-	// Encode sorts by name; a space is %20 here, and a plus sign in a value is %2B already.
-	return strings.ReplaceAll(query.Encode(), "+", "%20"), nil
+	slices.SortFunc(parameters, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	var canonical strings.Builder
+	for i, parameter := range parameters {
+		if i > 0 {
+			canonical.WriteByte('&')
+		}
+		canonical.WriteString(parameter[0] + "=" + parameter[1])
+	}
+	return canonical.String(), nil
 }
+
+// escape is URI encoding: what Go's is, but for the space.
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // signingKey derives the key that is good for one day, region and service.
 func (c *claim) signingKey() []byte {

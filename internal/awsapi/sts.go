@@ -19,7 +19,16 @@ const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 var stsCodes = map[mailmanager.Code]mailmanager.Code{
 	mailmanager.CodeInvalidSignature:   "SignatureDoesNotMatch",
 	mailmanager.CodeUnrecognizedClient: "InvalidClientTokenId",
-	mailmanager.CodeUnknownOperation:   "InvalidAction",
+}
+
+// codeInvalidAction is STS's name for an operation that it does not have; it is answered with 400.
+const codeInvalidAction mailmanager.Code = "InvalidAction"
+
+func stsStatus(code mailmanager.Code) int {
+	if code == codeInvalidAction {
+		return http.StatusBadRequest
+	}
+	return code.HTTPStatus()
 }
 
 // callerIdentity is the answer to GetCallerIdentity: STS, GetCallerIdentity.
@@ -48,12 +57,12 @@ func (a *api) stsRoute() route {
 	return route{
 		protocol: &protocol{
 			contentType: "text/xml",
-			status:      mailmanager.Code.HTTPStatus,
+			status:      stsStatus,
 			failure:     queryFailure,
 		},
 		signingName: stsSigningName,
 		operation:   "sts.GetCallerIdentity",
-		known:       true,
+		label:       "sts.GetCallerIdentity",
 		call:        getCallerIdentity,
 	}
 }
@@ -64,7 +73,7 @@ func getCallerIdentity(_ context.Context, caller Caller, body []byte) ([]byte, e
 		return nil, malformed("the body is not a form")
 	}
 	if form.Get("Action") != "GetCallerIdentity" {
-		return nil, unknownOperation()
+		return nil, mailmanager.Errorf(codeInvalidAction, "The only action here is GetCallerIdentity.")
 	}
 	return xml.Marshal(callerIdentity{
 		Namespace: stsNamespace,
