@@ -92,19 +92,6 @@ func (c *client) wantEnd() {
 	c.conn.Close()
 }
 
-// rest ends the client's half and returns the last lines of all replies that come until the server ends its own.
-func (c *client) rest() (replies []string) {
-	c.t.Helper()
-	c.conn.(*net.TCPConn).CloseWrite()
-	for {
-		reply := c.reply()
-		if reply == "" {
-			return replies
-		}
-		replies = append(replies, reply)
-	}
-}
-
 // data brings a session to where content is sent.
 func (c *client) data() {
 	c.t.Helper()

@@ -115,16 +115,16 @@ func TestDialogues(t *testing.T) {
 	if err != nil || len(files) < 30 {
 		t.Fatalf("got %d dialogues, %v, want 30 and more", len(files), err)
 	}
-	ways := map[string]func(*testing.T, *client, []turn){"turns": playTurns, "at once": playAtOnce, "octets": playOctets}
+	ways := map[string]sendTurn{"turns": inTurns, "at once": atOnce, "octets": byOctets}
 	for _, file := range files {
-		for way, play := range ways {
+		for way, send := range ways {
 			name := strings.TrimSuffix(filepath.Base(file), ".dialogue")
 			t.Run(name+"/"+way, func(t *testing.T) {
 				t.Parallel()
 				s := readScript(t, file)
 				c := serve(t, s.host, nil).dial(t)
 				hear(c, s.turns[0])
-				play(t, c, s.turns[1:])
+				play(c, s.turns[1:], send)
 				<-s.host.closed
 				messages, _, aborted := s.host.seen()
 				if diff := cmp.Diff(s.messages, messages); diff != "" {
@@ -150,39 +150,39 @@ func hear(c *client, spoken turn) {
 	}
 }
 
-func playTurns(_ *testing.T, c *client, turns []turn) {
-	for _, turn := range turns {
-		c.send(turn.client)
-		hear(c, turn)
-	}
-	hangUp(c)
-}
+// sendTurn sends what the client says in turn i.
+type sendTurn func(c *client, turns []turn, i int)
 
-func playAtOnce(t *testing.T, c *client, turns []turn) {
+func inTurns(c *client, turns []turn, i int) { c.send(turns[i].client) }
+
+func atOnce(c *client, turns []turn, i int) {
+	if i > 0 {
+		return
+	}
 	var all strings.Builder
 	for _, turn := range turns {
 		all.WriteString(turn.client)
 	}
 	c.send(all.String())
-	for _, turn := range turns {
+}
+
+func byOctets(c *client, turns []turn, i int) {
+	text, step := turns[i].client, 1
+	if turns[i].end { // octets that arrive after the end would reset the connection
+		step = len(text)
+	}
+	for at := 0; at < len(text); at += step {
+		c.send(text[at : at+step])
+	}
+}
+
+func play(c *client, turns []turn, send sendTurn) {
+	for i, turn := range turns {
+		send(c, turns, i)
 		hear(c, turn)
 		if turn.end {
 			return
 		}
-	}
-	hangUp(c)
-}
-
-func playOctets(_ *testing.T, c *client, turns []turn) {
-	for _, turn := range turns {
-		step := 1
-		if turn.end { // octets that arrive after the end would reset the connection
-			step = len(turn.client)
-		}
-		for i := 0; i < len(turn.client); i += step {
-			c.send(turn.client[i : i+step])
-		}
-		hear(c, turn)
 	}
 	hangUp(c)
 }

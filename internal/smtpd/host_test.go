@@ -21,7 +21,7 @@ type fakeHost struct {
 	maxSize       int64
 	maxRecipients int
 	open          func(*Session) *smtp.Reply // may be nil
-	data          func()                     // called in Data; may be nil
+	data, commit  func()                     // called in Data and Commit; may be nil
 
 	mu       sync.Mutex
 	messages []string // "reverse-path > forward-paths: quoted content"
@@ -120,6 +120,9 @@ func (s *fakeSink) Write(p []byte) (int, error) {
 
 func (s *fakeSink) Commit(context.Context) *smtp.Reply {
 	s.end()
+	if s.host.commit != nil {
+		s.host.commit()
+	}
 	switch s.behaviour {
 	case "nocommit":
 		return smtp.NewReply(451, 4, 3, 0, "Try later")

@@ -60,14 +60,19 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 }
 
-// arm begins a deadline, for reading and for the replies that leave before.
+// arm begins a deadline for reading, and one for the replies that leave before. The end of the session is none for them:
+// the reply to a message that was made durable in its last second must go out.
 func (w *wire) arm() error {
-	w.deadline = time.Now().Add(w.timeout)
+	now := time.Now()
+	w.deadline = now.Add(w.timeout)
+	if err := w.conn.SetWriteDeadline(w.deadline); err != nil {
+		return err
+	}
 	if w.deadline.After(w.until) {
 		w.deadline = w.until
 	}
 	w.left = max(w.quantum, 1)
-	return w.conn.SetDeadline(w.deadline)
+	return w.conn.SetReadDeadline(w.deadline)
 }
 
 // interrupt makes a waiting Read look whether it is to end. It is called from another goroutine.
