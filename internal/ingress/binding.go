@@ -144,7 +144,7 @@ func (b *binding) Mail(_ context.Context, t *smtpd.Transaction) *smtp.Reply {
 	if b.point.TlsPolicy != mailmanager.TlsPolicyOptional && b.facts.TLS == "" {
 		return b.refuse(t, "MAIL", replyNeedTLS.Because(errPlaintext), reasonPlaintext)
 	}
-	if reason, behind := b.in.cfg.Queue.Behind(); behind {
+	if reason, behind := b.in.queue.Behind(); behind {
 		return b.refuse(t, "MAIL", replyBehind.Because(errors.New(reason)), reasonBehind)
 	}
 	if b.in.cfg.Short != nil {

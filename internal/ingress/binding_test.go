@@ -119,7 +119,7 @@ func newGateway(t *testing.T, change func(*gateway, *Config)) *gateway {
 	}
 	low := freePorts(t, 1)
 	cfg := Config{
-		Spool: g.spool, Queue: g.queue, Trace: g.trace, Pool: Pool{Host: "127.0.0.1", Low: low, High: low},
+		Spool: g.spool, Trace: g.trace, Pool: Pool{Host: "127.0.0.1", Low: low, High: low},
 		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -127,7 +127,7 @@ func newGateway(t *testing.T, change func(*gateway, *Config)) *gateway {
 	}
 	g.in = New(cfg)
 	server := smtpd.New(smtpd.Config{Hostname: "shared.test", Host: g.in.Host()})
-	g.in.Attach(g.plane, server)
+	g.in.Attach(g.plane, g.queue, server)
 	if g.address, err = g.in.Open(t.Context(), g.point); err != nil {
 		t.Fatal(err)
 	}

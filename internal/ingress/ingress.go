@@ -70,7 +70,6 @@ type Points interface {
 // Config is what an Ingress works with.
 type Config struct {
 	Spool         Spool
-	Queue         Queue
 	Trace         Trace
 	Short         func() (reason string, short bool) // is storage short; nil: never
 	Pool          Pool
@@ -85,7 +84,8 @@ type Config struct {
 // Ingress implements control.Sockets. All methods are safe for concurrent use.
 type Ingress struct {
 	cfg     Config
-	server  SMTP // set by Attach
+	queue   Queue // set by Attach, as server
+	server  SMTP
 	points  atomic.Pointer[Points]
 	metrics metrics
 
@@ -118,9 +118,9 @@ func New(cfg Config) *Ingress {
 	return in
 }
 
-// Attach gives the Ingress the control plane to read from and the server of its sockets. It must be called before the
-// first Open, so that no point's pool address is given to another.
-func (in *Ingress) Attach(points Points, server SMTP) {
+// Attach gives the Ingress the control plane to read from, the queue to hand mail to and the server of its sockets. It must
+// be called once, before the first Open, so that no point's pool address is given to another.
+func (in *Ingress) Attach(points Points, queue Queue, server SMTP) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for p := range points.Points() {
@@ -128,7 +128,7 @@ func (in *Ingress) Attach(points Points, server SMTP) {
 			in.assigned[p.PoolAddress] = p.Key
 		}
 	}
-	in.server = server
+	in.queue, in.server = queue, server
 	in.points.Store(&points)
 }
 

@@ -41,8 +41,8 @@ func (s *sink) Commit(ctx context.Context) *smtp.Reply {
 		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
 	}
 	acceptance := s.acceptance(rules)
-	if in.cfg.Queue.Room(s.Size()) {
-		acceptance.Owner, acceptance.Until = in.cfg.Queue.Lease()
+	if in.queue.Room(s.Size()) {
+		acceptance.Owner, acceptance.Until = in.queue.Lease()
 	}
 	content, err := in.cfg.Spool.Accept(ctx, acceptance)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *sink) acceptance(rules *control.RuleSet) spool.Acceptance {
 
 // handOver passes the message's first item on. What the queue does not take waits in the spool.
 func (s *sink) handOver(ctx context.Context, a *spool.Acceptance, content spool.Content) {
-	queue := s.binding.in.cfg.Queue
+	queue := s.binding.in.queue
 	if a.Owner == "" {
 		release(content)
 		queue.Notify(spool.LaneProcess)

@@ -109,7 +109,7 @@ func newTestIngress(t *testing.T, pool Pool, listeners map[string][]string, poin
 	for _, point := range points {
 		p.points[point.Key] = point
 	}
-	in.Attach(p, smtp)
+	in.Attach(p, &fakeQueue{}, smtp)
 	t.Cleanup(in.Shutdown)
 	return in, smtp
 }
