@@ -17,7 +17,7 @@ import (
 const (
 	bufferOctets     = 64 << 10
 	maxContentOctets = 64 << 20
-	farewell         = 5 * time.Second // bounds how long a client is waited for that has its last reply
+	farewell         = 5 * time.Second // bounds the end of a connection that the client does not end
 )
 
 // moment is where in a transaction something goes wrong.
@@ -67,6 +67,7 @@ func (c *session) run() {
 		c.sink.swallow(c.conn)
 		return
 	}
+	defer c.w.Flush()
 	c.say("220 sink.invalid ESMTP")
 	for {
 		line, err := c.line()

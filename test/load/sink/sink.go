@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sluice/test/load/ledger"
 )
@@ -116,13 +117,14 @@ func (s *Sink) Close() error {
 	return err
 }
 
-// hangUp closes the connections for which the condition holds.
+// hangUp ends the connections for which the condition holds: what was said is sent, nothing more is read.
 func (s *Sink) hangUp(condition func(unanswered bool) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn, unanswered := range s.open {
 		if condition(unanswered) {
-			conn.Close()
+			conn.SetReadDeadline(time.Now())
+			conn.SetWriteDeadline(time.Now().Add(farewell))
 		}
 	}
 }
