@@ -1,3 +1,9 @@
+// Package trace keeps, for each message and session, what was decided and done and why: the values that policy and rule
+// return, and each step's outcome. Open a Log, Append events, Get the record of an id.
+//
+// Events are gathered into compressed frames of daily files (frame.go, segment.go) with an index beside them, and are
+// not synced: a crash may take the last of them. Mail never waits for them and never fails by them; what cannot be kept
+// is dropped and counted. Source: design.md, section 1 (Explain); S18.
 package trace
 
 import (
@@ -51,10 +57,10 @@ type Refused struct {
 
 // Decided is what the rule set decided: each rule's first failing or all matching conditions, and what was done.
 type Decided struct {
-	RuleSetID   string            `json:"ruleSetId"`
-	RuleSetHash string            `json:"ruleSetHash"`
-	Rules       []rule.Reason     `json:"rules"`
-	Unrouted    []string          `json:"unrouted,omitempty"`
+	RuleSetID   string        `json:"ruleSetId"`
+	RuleSetHash string        `json:"ruleSetHash"`
+	Rules       []rule.Reason `json:"rules"`
+	Unrouted    []string      `json:"unrouted,omitempty"`
 }
 
 // Attempt is one try of one step, or its refusal before any try.
@@ -64,8 +70,8 @@ type Attempt struct {
 	Action     int           `json:"action"`
 	ActionName string        `json:"actionName"`
 	Lane       string        `json:"lane,omitempty"`
-	Number     int           `json:"number"` // 1 for the first
-	Status     string        `json:"status"` // SUCCESS, FAILURE, IN_PROGRESS
+	Number     int           `json:"number"`           // 1 for the first
+	Status     string        `json:"status"`           // SUCCESS, FAILURE, IN_PROGRESS
 	Target     string        `json:"target,omitempty"` // host:port
 	Recipients []Reply       `json:"recipients"`
 	Reason     string        `json:"reason,omitempty"`
