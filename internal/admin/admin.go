@@ -23,10 +23,10 @@ import (
 	"sluice/internal/trace"
 )
 
-// Traces finds what is known of a message or session. Lookup returns an error with mailmanager.CodeResourceNotFound when
+// Traces finds what is known of a message or session. Get returns an error with mailmanager.CodeResourceNotFound when
 // that is nothing, also when the id is of another account or region.
 type Traces interface {
-	Lookup(ctx context.Context, scope control.Scope, id message.ID) (trace.Record, error)
+	Get(ctx context.Context, account, region string, id message.ID) (trace.Record, error)
 }
 
 // Points yields every ingress point of every account and region.
@@ -104,7 +104,7 @@ func (api *API) getTrace(ctx context.Context, scope control.Scope, in client.Get
 	if errors.Is(err, message.ErrMalformedID) {
 		return client.GetTraceOutput{}, mailmanager.Errorf(mailmanager.CodeValidation, "Id: %v", err)
 	}
-	record, err := api.cfg.Traces.Lookup(ctx, scope, id)
+	record, err := api.cfg.Traces.Get(ctx, scope.Account, scope.Region, id)
 	if err != nil {
 		return client.GetTraceOutput{}, fmt.Errorf("look up trace %s: %w", id, err)
 	}

@@ -32,9 +32,9 @@ type server struct {
 	broken  error // what Lanes returns
 }
 
-func (s *server) Lookup(_ context.Context, scope control.Scope, id message.ID) (trace.Record, error) {
+func (s *server) Get(_ context.Context, account, region string, id message.ID) (trace.Record, error) {
 	record, ok := s.records[id]
-	if !ok || scope != s.scope {
+	if !ok || s.scope != (control.Scope{Account: account, Region: region}) {
 		return trace.Record{}, mailmanager.Errorf(mailmanager.CodeResourceNotFound, "No trace %s", id)
 	}
 	return record, nil

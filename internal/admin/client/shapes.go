@@ -58,5 +58,5 @@ type Lane struct {
 	Name   string
 	Items  int
 	Octets int64
-	Oldest time.Time // when its first item is due
+	Oldest time.Time // when its first item is due, or since when that is held
 }
