@@ -1,0 +1,252 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Defaults that scripts rely on. Source: design contract, command line.
+const (
+	defaultAPI  = "127.0.0.1:4579"
+	defaultSMTP = "127.0.0.1:2525-2599"
+)
+
+// Config is everything that operators set. Each field is a flag, an environment variable SLUICE_<FLAG> and, with
+// underscores for hyphens, a key of the configuration file; a flag wins over the environment, that over the file, and
+// that over the default. The doc comments are the reference in docs/operate.md.
+type Config struct {
+	// Config is a file with the settings below, in TOML. A key that it does not know is an error.
+	Config string `placeholder:"FILE" toml:"-" help:"Configuration file, in TOML. Flags and environment win over it."`
+
+	// Data is the directory of everything the server keeps: resources, queued mail, traces, keys. It is created, and one
+	// server at a time uses it.
+	Data string `default:"./sluice-data" placeholder:"DIR" toml:"data" help:"Directory of everything the server keeps."`
+
+	// API is the address of the HTTP API. Beyond loopback it needs api_cert and api_key, or api_insecure.
+	API string `name:"api" default:"${api}" placeholder:"HOST:PORT" toml:"api" help:"Address of the HTTP API."`
+
+	// APIURL is the URL that clients reach the API at, where that is not the address: behind a proxy, or by name.
+	APIURL string `name:"api-url" placeholder:"URL" toml:"api_url" help:"URL that clients reach the API at (default: its address)."`
+
+	// APICert is a file with the API's certificate and its chain, in PEM. With api_key, the API is HTTPS.
+	APICert string `name:"api-cert" placeholder:"FILE" toml:"api_cert" help:"Certificate chain of the API, in PEM; with --api-key the API is HTTPS."`
+
+	// APIKey is a file with the private key of api_cert, in PEM.
+	APIKey string `name:"api-key" placeholder:"FILE" toml:"api_key" help:"Private key of --api-cert, in PEM."`
+
+	// APIInsecure lets the API be served in clear beyond loopback: requests are signed, but anyone on the way can read them.
+	APIInsecure bool `name:"api-insecure" toml:"api_insecure" help:"Serve the API in clear beyond loopback."`
+
+	// Admin is the address of /metrics. By default it is served on the API address while that is loopback, and else nowhere.
+	Admin string `placeholder:"HOST:PORT" toml:"admin" help:"Address of /metrics (default: the API address while that is loopback)."`
+
+	// SMTP is the range of addresses that ingress points without a named listener get one of, and keep for life.
+	SMTP string `name:"smtp" default:"${smtp}" placeholder:"HOST:LOW-HIGH" toml:"smtp" help:"Addresses for ingress points without a listener of their own, one each."`
+
+	// Hostname is what greetings call a socket that several ingress points share. By default it is the machine's name.
+	Hostname string `placeholder:"NAME" toml:"hostname" help:"Name in greetings of shared listeners (default: the machine's)."`
+
+	// MailDomain is the domain that the host names of ingress points, their ARecord, are made in.
+	MailDomain string `default:"mail-manager-smtp.localhost" placeholder:"DOMAIN" toml:"mail_domain" help:"Domain of the ingress points' host names."`
+
+	// Regions is the list of regions whose requests are served. An empty one stands for any.
+	Regions []string `placeholder:"REGION" toml:"regions" help:"Regions that are served, with commas (default: any)."`
+
+	// Profile is "default", or "aws-strict" to enforce the quotas and refusals of AWS, so that a test fails where AWS would.
+	Profile string `default:"default" enum:"default,aws-strict" placeholder:"NAME" toml:"profile" help:"Quotas and refusals: ${enum}."`
+
+	// MaxRecipients is how many recipients a transaction may have; the surplus gets 452.
+	MaxRecipients int `default:"100" placeholder:"N" toml:"max_recipients" help:"Recipients of a transaction."`
+
+	// MaxConnections is how many SMTP connections are served at once; further ones get 421.
+	MaxConnections int `default:"60000" placeholder:"N" toml:"max_connections" help:"SMTP connections at once."`
+
+	// MaxConnectionsPerSource is how many of them may come from one IPv4 address or IPv6 /64.
+	MaxConnectionsPerSource int `default:"20000" placeholder:"N" toml:"max_connections_per_source" help:"SMTP connections at once from one address."`
+
+	// SessionDrain is how long running SMTP sessions have to end when the server stops. Idle ones are told at once.
+	SessionDrain Duration `default:"30s" placeholder:"TIME" toml:"session_drain" help:"Time for running SMTP sessions to end when the server stops."`
+
+	// RelayConnections is how many connections are open to one relay at once.
+	RelayConnections int `default:"20" placeholder:"N" toml:"relay_connections" help:"Connections at once to a relay."`
+
+	// RetryFirst is when a message that got a 4yz is tried again. Each further attempt waits twice as long.
+	RetryFirst Duration `default:"1m" placeholder:"TIME" toml:"retry_first" help:"Wait before the second attempt; it doubles with each."`
+
+	// RetryMax is the longest wait between two attempts.
+	RetryMax Duration `default:"4h" placeholder:"TIME" toml:"retry_max" help:"Longest wait between two attempts."`
+
+	// GiveUp is how long after its acceptance a message is tried.
+	GiveUp Duration `default:"120h" placeholder:"TIME" toml:"give_up" help:"Time after acceptance at which attempts end."`
+
+	// ProbeFirst is how long a lane waits whose target cannot be reached, before one item probes it. It doubles with each probe.
+	ProbeFirst Duration `default:"1m" placeholder:"TIME" toml:"probe_first" help:"Wait before an unreachable target is probed; it doubles with each probe."`
+
+	// ProbeMax is the longest wait between two probes.
+	ProbeMax Duration `default:"30m" placeholder:"TIME" toml:"probe_max" help:"Longest wait between two probes."`
+
+	// HeldFor is how long held mail is kept for somebody to look at it.
+	HeldFor Duration `default:"168h" placeholder:"TIME" toml:"held_for" help:"Time for which held mail is kept."`
+
+	// LogLevel is the least severe level that is logged: debug, info, warn or error.
+	LogLevel string `default:"${log_level}" enum:"debug,info,warn,error" placeholder:"LEVEL" toml:"log_level" help:"Least severe level that is logged: ${enum}."`
+
+	// Listeners is a table of sockets by name. The tag sluice:listener puts an ingress point on one, or on two joined by +.
+	Listeners map[string]Listener `kong:"-" toml:"listeners"`
+}
+
+// Duration is a length of time, written as 90s, 5m or 4h.
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed <= 0 {
+		return fmt.Errorf("%q is not a length of time such as 90s, 5m or 4h", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// Listener is a [listeners.NAME] table of the configuration file.
+type Listener struct {
+	// Addresses is what the listener listens on, each HOST:PORT. At least one.
+	Addresses []string `toml:"addresses"`
+
+	// TLS is "none", which is the default.
+	TLS string `toml:"tls"`
+}
+
+// settle completes what parsing leaves open and refuses what is well-formed but cannot be.
+func (c *Config) settle() error {
+	if c.Config != "" {
+		file, _, err := readConfig(c.Config)
+		if err != nil {
+			return err
+		}
+		c.Listeners = file.Listeners
+	}
+	if (c.APICert == "") != (c.APIKey == "") {
+		return usage(errors.New("--api-cert and --api-key go together"), "set both or neither")
+	}
+	if !isLoopback(c.API) && c.APICert == "" && !c.APIInsecure {
+		return usage(fmt.Errorf("the API on %s can be reached from other machines, in clear", c.API),
+			"give it --api-cert and --api-key, or say --api-insecure")
+	}
+	for name, n := range map[string]int{
+		"max-recipients": c.MaxRecipients, "max-connections": c.MaxConnections,
+		"max-connections-per-source": c.MaxConnectionsPerSource, "relay-connections": c.RelayConnections,
+	} {
+		if n < 1 {
+			return usage(fmt.Errorf("--%s is %d, at least 1", name, n), "")
+		}
+	}
+	for name, listener := range c.Listeners {
+		if err := listener.check(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l Listener) check(name string) error {
+	if len(l.Addresses) == 0 {
+		return usage(fmt.Errorf("listener %q has no addresses", name), `write addresses = ["0.0.0.0:25"]`)
+	}
+	switch l.TLS {
+	case "", "none":
+		return nil
+	case "starttls", "implicit":
+		return usage(fmt.Errorf("listener %q: tls = %q comes with TLS, which is not there yet", name, l.TLS),
+			"leave tls out for now")
+	default:
+		return usage(fmt.Errorf("listener %q: tls = %q is none of none, starttls, implicit", name, l.TLS), "")
+	}
+}
+
+// readConfig reads a configuration file: as it is understood, and as it was written. What is wrong with it is an error of
+// usage that names the line.
+func readConfig(path string) (Config, map[string]any, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, nil, usage(fmt.Errorf("read the configuration: %w", err), "")
+	}
+	var file Config
+	decoder := toml.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&file); err != nil {
+		return Config{}, nil, explainTOML(path, err)
+	}
+	var written map[string]any
+	if err := toml.Unmarshal(text, &written); err != nil {
+		return Config{}, nil, explainTOML(path, err)
+	}
+	return file, written, nil
+}
+
+func explainTOML(path string, err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
+		first := unknown.Errors[0]
+		row, _ := first.Position()
+		return usage(fmt.Errorf("%s:%d: unknown key %q", path, row, strings.Join(first.Key(), ".")),
+			"docs/operate.md lists the keys")
+	}
+	var malformed *toml.DecodeError
+	if errors.As(err, &malformed) {
+		row, _ := malformed.Position()
+		return usage(fmt.Errorf("%s:%d: %w", path, row, malformed), "")
+	}
+	return usage(fmt.Errorf("%s: %w", path, err), "")
+}
+
+// fileResolver gives flags their value from the configuration file, read once when the first flag asks.
+type fileResolver struct {
+	path    string
+	written map[string]any
+}
+
+// Validate implements kong.Resolver.
+func (*fileResolver) Validate(*kong.Application) error { return nil }
+
+// Resolve implements kong.Resolver: nil leaves the flag as the command line, the environment or its default has it.
+func (r *fileResolver) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	path := configPath(ctx, parent)
+	if path == "" || flag.Name == "config" || inEnvironment(flag) {
+		return nil, nil
+	}
+	if r.path != path {
+		_, written, err := readConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		r.path, r.written = path, written
+	}
+	return r.written[strings.ReplaceAll(flag.Name, "-", "_")], nil
+}
+
+// configPath is what --config or SLUICE_CONFIG says, for the subcommands that have it.
+func configPath(ctx *kong.Context, parent *kong.Path) string {
+	for _, flag := range parent.Flags {
+		if flag.Name == "config" {
+			path, _ := ctx.FlagValue(flag).(string)
+			return path
+		}
+	}
+	return ""
+}
+
+func inEnvironment(flag *kong.Flag) bool {
+	for _, name := range flag.Envs {
+		if _, ok := os.LookupEnv(name); ok {
+			return true
+		}
+	}
+	return false
+}

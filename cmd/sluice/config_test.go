@@ -1,0 +1,182 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// parseServe parses a serve command line without running it. It sets environment variables, so its tests are not parallel.
+func parseServe(t *testing.T, environment map[string]string, args ...string) (Config, error) {
+	t.Helper()
+	for name, value := range environment {
+		t.Setenv(name, value)
+	}
+	var line commandLine
+	parser, err := newParser(&line, streams{}, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(append([]string{"serve"}, args...)); err != nil {
+		return Config{}, err
+	}
+	cfg := line.Serve.Config
+	return cfg, cfg.settle()
+}
+
+func configFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sluice.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := parseServe(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		Data: "./sluice-data", API: "127.0.0.1:4579", SMTP: "127.0.0.1:2525-2599", MailDomain: "mail-manager-smtp.localhost",
+		Profile: "default", LogLevel: "info",
+		MaxRecipients: 100, MaxConnections: 60000, MaxConnectionsPerSource: 20000, RelayConnections: 20,
+		SessionDrain: Duration(30 * time.Second), RetryFirst: Duration(time.Minute), RetryMax: Duration(4 * time.Hour),
+		GiveUp: Duration(120 * time.Hour), ProbeFirst: Duration(time.Minute), ProbeMax: Duration(30 * time.Minute),
+		HeldFor: Duration(7 * 24 * time.Hour),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	path := configFile(t, `
+data = "/from/file"
+api = "127.0.0.1:1"
+max_recipients = 7
+retry_first = "90s"
+regions = ["us-east-1", "eu-central-1"]
+api_insecure = true
+[listeners.mx]
+addresses = ["127.0.0.1:25"]
+`)
+	got, err := parseServe(t, map[string]string{"SLUICE_API": "127.0.0.1:2", "SLUICE_DATA": "/from/environment"},
+		"--config", path, "--data", "/from/flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Data != "/from/flag" {
+		t.Errorf("a flag does not win: data is %s", got.Data)
+	}
+	if got.API != "127.0.0.1:2" {
+		t.Errorf("the environment does not win over the file: api is %s", got.API)
+	}
+	if got.MaxRecipients != 7 || got.RetryFirst != Duration(90*time.Second) || !got.APIInsecure {
+		t.Errorf("the file does not win over the defaults: %+v", got)
+	}
+	if diff := cmp.Diff([]string{"us-east-1", "eu-central-1"}, got.Regions); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]Listener{"mx": {Addresses: []string{"127.0.0.1:25"}}}, got.Listeners); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestConfigFileFromTheEnvironment(t *testing.T) {
+	path := configFile(t, `log_level = "debug"`)
+	got, err := parseServe(t, map[string]string{"SLUICE_CONFIG": path})
+	if err != nil || got.LogLevel != "debug" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestRefusedSettings(t *testing.T) {
+	tests := []struct {
+		name string
+		file string
+		args []string
+		want string // part of the error
+	}{
+		{"unknown key", "data = \"/x\"\ndta = \"/y\"\n", nil, `sluice.toml:2: unknown key "dta"`},
+		{"unknown key of a listener", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\nport = 25\n", nil, `sluice.toml:3: unknown key "listeners.mx.port"`},
+		{"malformed file", "data = \n", nil, "sluice.toml:1"},
+		{"wrong type", "max_recipients = \"many\"\n", nil, "sluice.toml:1"},
+		{"length of time without a unit", "retry_first = \"90\"\n", nil, "length of time"},
+		{"negative length of time", "retry_first = \"-1s\"\n", nil, "length of time"},
+		{"flag with a file's key", "", []string{"--max_recipients", "3"}, "unknown flag"},
+		{"listener without addresses", "[listeners.mx]\n", nil, `listener "mx" has no addresses`},
+		{"listener with STARTTLS", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"starttls\"\n", nil, "comes with TLS"},
+		{"listener with implicit TLS", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"implicit\"\n", nil, "comes with TLS"},
+		{"listener with another word", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"yes\"\n", nil, "none, starttls, implicit"},
+		{"API beyond loopback", "", []string{"--api", "0.0.0.0:4579"}, "in clear"},
+		{"API on every address", "", []string{"--api", ":4579"}, "in clear"},
+		{"API on another address", "api = \"192.0.2.1:4579\"\n", nil, "in clear"},
+		{"certificate without a key", "", []string{"--api-cert", "a.pem"}, "go together"},
+		{"key without a certificate", "", []string{"--api-key", "a.pem"}, "go together"},
+		{"unknown profile", "", []string{"--profile", "strict"}, "must be one of"},
+		{"unknown level", "log_level = \"loud\"\n", nil, "must be one of"},
+		{"no recipients", "", []string{"--max-recipients", "0"}, "at least 1"},
+		{"negative connections", "", []string{"--max-connections=-1"}, "at least 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			args := test.args
+			if test.file != "" {
+				args = append(args, "--config", configFile(t, test.file))
+			}
+			_, err := parseServe(t, nil, args...)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAPIBeyondLoopbackWhenItIsMeant(t *testing.T) {
+	for _, args := range [][]string{
+		{"--api", "0.0.0.0:4579", "--api-insecure"},
+		{"--api", "0.0.0.0:4579", "--api-cert", "c.pem", "--api-key", "k.pem"},
+		{"--api", "[::1]:4579"},
+		{"--api", "localhost:4579"},
+	} {
+		if _, err := parseServe(t, nil, args...); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+func TestEverySettingIsAFlagAnEnvironmentVariableAndAKey(t *testing.T) {
+	var line commandLine
+	parser, err := newParser(&line, streams{}, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]bool{"config": true}
+	for field := range reflect.TypeFor[Config]().Fields() {
+		keys[field.Tag.Get("toml")] = true
+	}
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			variable := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+			if len(flag.Envs) != 1 || flag.Envs[0] != variable {
+				t.Errorf("%s --%s has environment %v, want %s", command.Name, flag.Name, flag.Envs, variable)
+			}
+			if flag.Help == "" {
+				t.Errorf("%s --%s has no help", command.Name, flag.Name)
+			}
+			if !flag.IsBool() && flag.PlaceHolder == "" {
+				t.Errorf("%s --%s does not say what its value is", command.Name, flag.Name)
+			}
+			if key := strings.ReplaceAll(flag.Name, "-", "_"); command.Name == "serve" && !keys[key] {
+				t.Errorf("--%s has no key %s", flag.Name, key)
+			}
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/admin"
+)
+
+// Limits of the HTTP servers. The size of a body, and how long an operation may take, are awsapi's to bound.
+const (
+	httpHeaderTimeout  = 10 * time.Second
+	httpIdleTimeout    = 2 * time.Minute
+	httpHeaderOctets   = 64 << 10
+	httpShutdownPeriod = 5 * time.Second
+)
+
+// webServer is one HTTP address and what is served on it.
+type webServer struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// openWeb listens on an address. With a certificate it is HTTPS. Nothing is answered until serve.
+func openWeb(address string, certificate *tls.Certificate, handler http.Handler, log *slog.Logger) (*webServer, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if certificate != nil {
+		listener = tls.NewListener(listener, &tls.Config{
+			Certificates: []tls.Certificate{*certificate},
+			MinVersion:   tls.VersionTLS12,
+			NextProtos:   []string{"http/1.1"},
+		})
+	}
+	return &webServer{listener: listener, server: &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: httpHeaderTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    httpHeaderOctets,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}}, nil
+}
+
+// address is host:port as bound.
+func (w *webServer) address() string { return w.listener.Addr().String() }
+
+// serve answers until close. It returns nil then, and an error when the listener fails.
+func (w *webServer) serve() error {
+	if err := w.server.Serve(w.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", w.address(), err)
+	}
+	return nil
+}
+
+// close lets running requests end for a while, then cuts them.
+func (w *webServer) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), httpShutdownPeriod)
+	defer cancel()
+	if err := w.server.Shutdown(ctx); err != nil {
+		return w.server.Close()
+	}
+	// Shutdown closes only listeners that were served.
+	if err := w.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// loadCertificate returns nil without files.
+func loadCertificate(cfg Config) (*tls.Certificate, error) {
+	if cfg.APICert == "" {
+		return nil, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(cfg.APICert, cfg.APIKey)
+	if err != nil {
+		return nil, usage(fmt.Errorf("certificate of the API: %w", err), "")
+	}
+	return &certificate, nil
+}
+
+// apiRoutes is what the API address answers: the pages that need no signature, and the API for everything else.
+func apiRoutes(api http.Handler, ready admin.Readiness, metrics prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /healthz", admin.Healthz())
+	mux.Handle("GET /readyz", admin.Readyz(ready))
+	if metrics != nil {
+		mux.Handle("GET /metrics", admin.Metrics(metrics))
+	}
+	mux.Handle("/", api)
+	return mux
+}
+
+// adminRoutes is what the --admin address answers.
+func adminRoutes(ready admin.Readiness, metrics prometheus.Gatherer) http.Handler {
+	return apiRoutes(http.NotFoundHandler(), ready, metrics)
+}
+
+// isLoopback reports whether only this machine can reach a listener on host:port. No host is every address.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

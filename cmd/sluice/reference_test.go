@@ -1,0 +1,96 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the reference in docs/operate.md")
+
+const (
+	operatePath    = "../../docs/operate.md"
+	referenceBegin = "<!-- The reference is made from cmd/sluice/config.go by make generate. -->\n"
+	referenceEnd   = "<!-- End of the reference. -->\n"
+)
+
+// TestReference holds that the configuration reference in docs/operate.md is what the doc comments of Config say. With
+// -update it writes it.
+func TestReference(t *testing.T) {
+	text, err := os.ReadFile(operatePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), referenceBegin)
+	_, after, ok2 := strings.Cut(rest, referenceEnd)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the reference", operatePath)
+	}
+	want := before + referenceBegin + reference(t) + referenceEnd + after
+	if *update {
+		if err := os.WriteFile(operatePath, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(text) != want {
+		t.Errorf("the reference in docs/operate.md is not what config.go says: run make generate")
+	}
+}
+
+// reference is a list with an entry for each field of Config, and for each of Listener.
+func reference(t *testing.T) string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for _, field := range fields(file, "Config") {
+		writeSetting(&out, field, "")
+	}
+	for _, field := range fields(file, "Listener") {
+		writeSetting(&out, field, "listeners.NAME.")
+	}
+	return out.String()
+}
+
+func fields(file *ast.File, name string) []*ast.Field {
+	var found []*ast.Field
+	ast.Inspect(file, func(node ast.Node) bool {
+		if spec, ok := node.(*ast.TypeSpec); ok && spec.Name.Name == name {
+			found = spec.Type.(*ast.StructType).Fields.List
+		}
+		return true
+	})
+	return found
+}
+
+func writeSetting(out *strings.Builder, field *ast.Field, table string) {
+	literal, _ := strconv.Unquote(field.Tag.Value)
+	tag := reflect.StructTag(literal)
+	key := tag.Get("toml")
+	name := strings.ReplaceAll(key, "_", "-")
+	heading := "`" + table + key + "`"
+	switch {
+	case key == "-": // the file itself
+		heading = "`--config`, `SLUICE_CONFIG`"
+	case tag.Get("kong") != "-" && table == "":
+		heading = fmt.Sprintf("`%s`, `--%s`, `SLUICE_%s`", key, name, strings.ToUpper(key))
+	}
+	fmt.Fprintf(out, "- %s", heading)
+	if value := strings.NewReplacer("${api}", defaultAPI, "${smtp}", defaultSMTP, "${log_level}", "info").Replace(tag.Get("default")); value != "" {
+		fmt.Fprintf(out, ", default `%s`", value)
+	}
+	doc := strings.Join(strings.Fields(field.Doc.Text()), " ")
+	_, doc, _ = strings.Cut(doc, " ") // it begins with the field's name
+	doc = strings.TrimPrefix(doc, "is ")
+	fmt.Fprintf(out, "\n  %s\n", strings.ToUpper(doc[:1])+doc[1:])
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"sluice/internal/admin"
+)
+
+// server is one gateway, wired: what serve and quickstart run, and what the tests of this package start. openServer opens
+// and binds everything, Run serves until it is told to stop, Close gives everything back.
+type server struct {
+	cfg         Config
+	log         *slog.Logger
+	dir         *dataDir
+	credentials *rootCredentials
+	registry    *prometheus.Registry
+	gateway     *gateway
+	web         []*webServer // the first is the API's
+	stopping    atomic.Bool
+	closers     []func() error // undone in the reverse order
+}
+
+// openServer opens a gateway. When it returns an error, nothing stays open.
+func openServer(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log, registry: newRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.cfg.settle(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = openDataDir(cfg.Data); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.dir.unlock)
+	if s.credentials, err = openRootCredentials(s.dir, os.Getenv); err != nil {
+		return nil, err
+	}
+	if s.gateway, err = openGateway(ctx, s); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.gateway.close)
+	return s, s.openWeb()
+}
+
+// newRegistry has the metrics of the process itself; packages add theirs.
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+// openWeb binds the API address, and that of /metrics when it is another.
+func (s *server) openWeb() error {
+	certificate, err := loadCertificate(s.cfg)
+	if err != nil {
+		return err
+	}
+	var onAPI prometheus.Gatherer // metrics tell much about a gateway: by default they stay on this machine
+	if s.cfg.Admin == "" && isLoopback(s.cfg.API) {
+		onAPI = s.registry
+	}
+	api, err := openWeb(s.cfg.API, certificate, apiRoutes(s.gateway.api, s.readiness(), onAPI), s.log)
+	if err != nil {
+		return hint(err, "another server may run already; name another address with --api")
+	}
+	s.addWeb(api)
+	if s.cfg.Admin == "" {
+		return nil
+	}
+	pages, err := openWeb(s.cfg.Admin, nil, adminRoutes(s.readiness(), s.registry), s.log)
+	if err != nil {
+		return hint(err, "name another address with --admin")
+	}
+	s.addWeb(pages)
+	return nil
+}
+
+func (s *server) addWeb(w *webServer) {
+	s.web = append(s.web, w)
+	s.closers = append(s.closers, w.close)
+}
+
+// readiness is everything that must hold for the server to take mail.
+func (s *server) readiness() admin.Readiness {
+	stopping := admin.Check{Name: "server", Failing: func() (string, bool) { return "it is stopping", s.stopping.Load() }}
+	return append(admin.Readiness{stopping}, s.gateway.readiness...)
+}
+
+// url is where clients on this machine reach the API.
+func (s *server) url() string {
+	if s.cfg.APIURL != "" {
+		return s.cfg.APIURL
+	}
+	scheme := "http://"
+	if s.cfg.APICert != "" {
+		scheme = "https://"
+	}
+	return scheme + s.web[0].address()
+}
+
+// Run serves until ctx ends or a part fails, then lets what is running end: idle SMTP sessions get 421 at once, running
+// ones have 30 seconds. It returns nil when it was told to stop.
+func (s *server) Run(ctx context.Context) error {
+	parts, failed := errgroup.WithContext(ctx)
+	for _, w := range s.web {
+		parts.Go(w.serve)
+	}
+	parts.Go(func() error { return s.gateway.run(failed) })
+	s.log.Info("serving", "api", s.url(), "data", s.dir.path, "version", version())
+	<-failed.Done()
+	s.stopping.Store(true)
+	s.log.Info("stopping")
+	s.gateway.drain()
+	for _, w := range s.web {
+		if err := w.close(); err != nil {
+			s.log.Warn("close HTTP", "error", err.Error())
+		}
+	}
+	return parts.Wait()
+}
+
+// Close gives everything back, in the reverse order of opening. It is called once, after Run has returned if it was called.
+func (s *server) Close() error {
+	var all []error
+	for _, undo := range slices.Backward(s.closers) {
+		all = append(all, undo())
+	}
+	if err := errors.Join(all...); err != nil {
+		return fmt.Errorf("close the server: %w", err)
+	}
+	return nil
+}
