@@ -1,0 +1,46 @@
+# Everything a person does with a checkout. What the targets want beside Go is named when it is missing.
+
+FUZZTIME ?= 10s
+RELAYED  ?= 20000
+
+.PHONY: run build test soak bench fuzz lint generate peers
+
+# Build it and watch a message go through.
+run: build
+	bin/sluice quickstart
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/sluice ./cmd/sluice
+
+# Every test, with the race detector. Tests of software that is not installed are skipped, and say how it is installed.
+test:
+	go test -race -shuffle=on ./...
+
+# The long tests: many messages, kills and outages, without the race detector.
+soak:
+	SLUICE_SOAK=1 SLUICE_PEER_MESSAGES=$(RELAYED) go test -count=1 -timeout=60m -v ./test/soak/... ./test/peers/...
+
+# Messages a second, end to end, beside Postfix and the least a durable relay can do.
+bench:
+	test/bench/run
+
+# Every fuzz target there is, for a while each.
+fuzz:
+	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' cmd internal test | while IFS=: read -r file target; do \
+		go test "./$$(dirname "$$file")" -run='^$$' -fuzz="^$${target#func }\$$" -fuzztime=$(FUZZTIME) || exit 1; \
+	done
+
+lint:
+	@unformatted=$$(gofmt -l cmd internal test); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+# The configuration reference of docs/operate.md; and, given the API model, the types and tables of internal/mailmanager.
+generate:
+	go test ./cmd/sluice -run='^TestReference$$' -args -update
+	@if [ -n "$$SLUICE_MODEL" ]; then go generate ./internal/mailmanager; \
+	else echo "SLUICE_MODEL names no API model: internal/mailmanager stays as it is"; fi
+
+# What the tests of test/peers want of npm.
+peers:
+	npm ci --prefix test/peers/js
