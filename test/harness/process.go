@@ -14,23 +14,31 @@ import (
 )
 
 // patience is how long the harness waits for a process to do what it must; it is only ever used up by a failure.
-const patience = 60 * time.Second
+const (
+	patience = 60 * time.Second
+	interval = 10 * time.Millisecond // between two questions
+)
 
 // Process is a running sluice.
 type Process struct {
 	command *exec.Cmd
-	lines   chan string // of standard output
+	entries chan map[string]any // the first line of its log
+	lines   chan string         // of standard output
 	exited  chan struct{}
 
 	mu  sync.Mutex
 	log strings.Builder // standard error
 }
 
-// run starts sluice with arguments and an environment of its own, and waits until it logs the message ready, whose
-// attributes it returns. What it logged is shown when the test fails.
-func run(t testing.TB, ready string, environment []string, args ...string) (*Process, map[string]any) {
+// launch starts sluice with arguments and an environment of its own. What it logged is shown when the test fails.
+func launch(t testing.TB, environment []string, args ...string) *Process {
 	t.Helper()
-	p := &Process{command: exec.Command(Binary(t), args...), lines: make(chan string, 1<<16), exited: make(chan struct{})}
+	p := &Process{
+		command: exec.Command(Binary(t), args...),
+		entries: make(chan map[string]any, 1),
+		lines:   make(chan string, 1<<16),
+		exited:  make(chan struct{}),
+	}
 	p.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}, environment...)
 	out, err := p.command.StdoutPipe()
 	if err != nil {
@@ -43,9 +51,8 @@ func run(t testing.TB, ready string, environment []string, args ...string) (*Pro
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	started := make(chan map[string]any, 1)
 	var readers sync.WaitGroup
-	readers.Go(func() { p.readLog(logs, ready, started) })
+	readers.Go(func() { p.readLog(logs) })
 	readers.Go(func() { p.readLines(out) })
 	go func() {
 		readers.Wait()
@@ -53,28 +60,39 @@ func run(t testing.TB, ready string, environment []string, args ...string) (*Pro
 		close(p.exited)
 	}()
 	t.Cleanup(func() { p.cleanUp(t) })
-	select {
-	case attributes := <-started:
-		return p, attributes
-	case <-p.exited:
-		t.Fatalf("sluice %v ended before it was ready:\n%s", args, p.Log())
-	case <-time.After(patience):
-		t.Fatalf("sluice %v was not ready within %s:\n%s", args, patience, p.Log())
-	}
-	return nil, nil
+	return p
 }
 
-func (p *Process) readLog(r io.Reader, ready string, started chan<- map[string]any) {
+// await waits until the process is ready by some measure, and fails the test when it ends before.
+func (p *Process) await(t testing.TB, ready func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); !ready(); {
+		select {
+		case <-p.exited:
+			t.Fatalf("sluice %v ended before it was ready:\n%s", p.command.Args, p.Log())
+		case <-ticker.C:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("sluice %v was not ready within %s:\n%s", p.command.Args, patience, p.Log())
+		}
+	}
+}
+
+// readLog keeps standard error, and its first JSON line for whoever waits for it.
+func (p *Process) readLog(r io.Reader) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		p.mu.Lock()
 		p.log.WriteString(lines.Text() + "\n")
 		p.mu.Unlock()
 		var entry map[string]any
-		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry["msg"] == ready {
-			select {
-			case started <- entry:
-			default:
-			}
+		if json.Unmarshal(lines.Bytes(), &entry) != nil {
+			continue
+		}
+		select {
+		case p.entries <- entry:
+		default: // it is not the first
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -41,7 +42,7 @@ type Server struct {
 // Start starts a server with an empty data directory, further arguments, and free addresses.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return start(t, t.TempDir(), freePool(t), args)
+	return start(t, t.TempDir(), FreePool(t), args)
 }
 
 // Restart starts a server on the data directory and the SMTP addresses of one that has ended.
@@ -52,11 +53,25 @@ func (s *Server) Restart(t testing.TB, args ...string) *Server {
 
 func start(t testing.TB, data, smtp string, args []string) *Server {
 	t.Helper()
-	args = append([]string{"serve", "--data", data, "--api", host + ":0", "--smtp", smtp}, args...)
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"serve", "--data", data, "--api", address, "--smtp", smtp}, args...)
 	environment := []string{"SLUICE_ROOT_ACCESS_KEY_ID=" + accessKeyID, "SLUICE_ROOT_SECRET_ACCESS_KEY=" + secretAccessKey}
-	p, attributes := run(t, "serving", environment, args...)
-	endpoint, _ := attributes["api"].(string)
-	return &Server{Process: p, Endpoint: endpoint, Data: data, smtp: smtp}
+	s := &Server{Process: launch(t, environment, args...), Endpoint: "http://" + address, Data: data, smtp: smtp}
+	s.await(t, s.ready)
+	return s
+}
+
+// ready asks whether the server takes mail.
+func (s *Server) ready() bool {
+	answer, err := http.Get(s.Endpoint + "/readyz")
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
 }
 
 // Environment is what lets the AWS SDKs and tools, and the subcommands of sluice, reach the server, and nothing else.
@@ -119,7 +134,7 @@ func (s *Server) Address(t testing.TB, ingressPoint string) string {
 // Eventually asks until the answer is yes, and fails the test when it takes too long.
 func Eventually(t testing.TB, what string, ask func() bool) {
 	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(patience); !ask(); <-ticker.C {
 		if time.Now().After(deadline) {
@@ -143,8 +158,17 @@ func StartSink(t testing.TB, address string) *Sink {
 		address = host + ":0"
 	}
 	dir := filepath.Join(t.TempDir(), "maildir")
-	p, attributes := run(t, "sink is listening", nil, "sink", "--listen", address, "--maildir", dir)
-	bound, _ := attributes["address"].(string)
+	p := launch(t, nil, "sink", "--listen", address, "--maildir", dir)
+	var listening map[string]any
+	p.await(t, func() bool {
+		select {
+		case listening = <-p.entries:
+			return true
+		default:
+			return false
+		}
+	})
+	bound, _ := listening["address"].(string)
 	name, port, err := net.SplitHostPort(bound)
 	if err != nil {
 		t.Fatalf("address of the sink: %v", err)
@@ -189,9 +213,9 @@ func (s *Sink) Messages(t testing.TB) []string {
 	return messages
 }
 
-// freePool finds a range of ports that nothing listens on now. It lies below what the kernel gives to outgoing
+// FreePool finds a range of ports that nothing listens on now. It lies below what the kernel gives to outgoing
 // connections, and begins by chance, so that test processes that run at once hardly ever meet.
-func freePool(t testing.TB) string {
+func FreePool(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		low := 10000 + rand.IntN(20000)
@@ -217,9 +241,24 @@ func free(low int) bool {
 // Send sends a message over plain SMTP and returns the id that the 250 ends with.
 func Send(t testing.TB, address, from, to, content string) string {
 	t.Helper()
-	id, err := deliver(address, from, to, strings.ReplaceAll(content, "\n", "\r\n"))
+	id, err := Deliver(address, from, to, strings.ReplaceAll(content, "\n", "\r\n"))
 	if err != nil {
 		t.Fatalf("send to %s: %v", address, err)
 	}
 	return id
+}
+
+// FreeAddress returns an address that nothing listens on now.
+func FreeAddress() (string, error) {
+	listener, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// Port is the port of an address.
+func Port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
 }

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// deliver is the plainest of SMTP clients: one message, one recipient, and the id that the last reply ends with. The
-// content has CRLFs, no line that begins with a dot, and ends with a CRLF.
-func deliver(address, from, to, content string) (string, error) {
+// Deliver is the plainest of SMTP clients: one message, one recipient, and the id that the last reply ends with. The
+// content has CRLFs, no line that begins with a dot, and ends with a CRLF. An error that is a *textproto.Error is a reply.
+func Deliver(address, from, to, content string) (string, error) {
 	conn, err := textproto.Dial("tcp", address)
 	if err != nil {
 		return "", err
