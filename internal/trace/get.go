@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,8 +48,9 @@ func (l *Log) collect(ctx context.Context, r *Record, names []string, account, r
 			return false
 		}
 		var e Event
-		if failed = json.Unmarshal(bytes.TrimSpace(line), &e); failed != nil {
-			return false
+		if err := json.Unmarshal(line, &e); err != nil { // a newer version's: the others are served
+			l.config.Logger.Error("trace: cannot read event", "id", r.ID.String(), "error", err)
+			return true
 		}
 		if (e.Message == r.ID || e.Session == r.ID) && e.Account == account && e.Region == region {
 			r.Events = append(r.Events, e)

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -602,8 +603,8 @@ func FuzzEvent(f *testing.F) {
 			return
 		}
 		printed, err := json.Marshal(e)
-		if err != nil {
-			return // a time or result that cannot be written
+		if err != nil || bytes.Contains(printed, []byte(`"result":""`)) {
+			return // a time that cannot be written, a condition that was not decided
 		}
 		if err := json.Unmarshal(printed, &again); err != nil {
 			t.Fatalf("does not come back: %v", err)
