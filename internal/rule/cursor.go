@@ -79,6 +79,14 @@ func (c *Cursor) Reset(root *message.Node, recipients []message.Recipient) {
 func (c *Cursor) restart() {
 	c.values.reset()
 	c.stale = true
+}
+
+// prepare makes the values those of the facts, for the set.
+func (c *Cursor) prepare(s *Set, f *Facts) {
+	if c.values.set == s && c.values.facts == f {
+		return
+	}
+	c.values.prepare(s, f)
 	for i := range c.places {
 		c.places[i].folded = span{}
 	}

@@ -61,7 +61,7 @@ func (c *Cursor) UnmarshalBinary(b []byte) error {
 	c.inside, c.pending = position&1 != 0, position&2 != 0
 	c.nodes = d.nodes(c.nodes[:0])
 	c.places = d.places(c.places[:0], len(c.nodes))
-	if d.bad || d.left != "" || position > 3 || c.pending && !c.awaits() {
+	if waits, sound := c.waits(); d.bad || d.left != "" || position > 3 || !sound || waits != c.pending {
 		return ErrMalformedCursor
 	}
 	c.restart()
@@ -83,20 +83,21 @@ func (s *Set) Resume(c *Cursor, encoded []byte) error {
 	return nil
 }
 
-// awaits reports whether a step can be pending: some recipient belongs to it, and it has one node.
-func (c *Cursor) awaits() bool {
+// waits reports whether some recipients belong to a step, and whether those that do can: the rule applies to them and they
+// are in one node.
+func (c *Cursor) waits() (some, sound bool) {
 	node := -1
 	for i := range c.places {
 		p := &c.places[i]
 		if !p.is(waiting) {
 			continue
 		}
-		if p.is(gone|halted) || !p.is(matched) || !p.is(acted) || node >= 0 && p.node != node {
-			return false
+		if p.flags&(gone|halted|matched|acted) != matched|acted || node >= 0 && p.node != node {
+			return true, false
 		}
 		node = p.node
 	}
-	return node >= 0
+	return node >= 0, true
 }
 
 // decoder takes values off a text. After a failure bad is set and every value is zero. Strings share the text.
@@ -161,6 +162,7 @@ func (d *decoder) nodes(nodes []node) []node {
 func (d *decoder) places(places []place, nodes int) []place {
 	for n := d.number(maxPlaces); n > 0 && !d.bad; n-- {
 		p := place{flags: flags(d.octet()), node: d.number(nodes - 1)}
+		d.bad = d.bad || p.flags >= waiting<<1
 		for _, text := range []*string{&p.Path.Received, &p.Path.Local, &p.Path.Domain, &p.Notify, &p.Original} {
 			*text = d.text()
 		}

@@ -51,7 +51,7 @@ const maxNodeReasons = 100
 
 // Explain returns the trace form of what was recorded, with the set, cursor and facts of the evaluation.
 func (r *Reasons) Explain(s *Set, c *Cursor, f *Facts) []Reason {
-	c.values.prepare(s, f)
+	c.prepare(s, f)
 	reasons := make([]Reason, len(r.rules))
 	for i, rm := range r.rules {
 		end := len(r.marks)

@@ -13,7 +13,7 @@ import (
 // change what follows. OutcomeNone, where an outcome is awaited, returns the same step again: it may not have been run.
 // What was decided is added to r. The facts must be the same at every call. Mail Manager, D1 to D7 and E12.
 func (s *Set) Next(c *Cursor, f *Facts, last Outcome, r *Reasons) (Step, bool) {
-	c.values.prepare(s, f)
+	c.prepare(s, f)
 	if c.pending {
 		if last.Kind == OutcomeNone {
 			return s.step(c), true

@@ -98,11 +98,8 @@ func (v *values) reset() {
 	}
 }
 
-// prepare begins an evaluation of facts, or goes on with it.
+// prepare takes what comes from the envelope, and makes room for the rest.
 func (v *values) prepare(s *Set, f *Facts) {
-	if v.set == s && v.facts == f {
-		return
-	}
 	v.set, v.facts, v.headerRead = s, f, false
 	v.text, v.elements = v.text[:0], v.elements[:0]
 	v.operands = slices.Grow(v.operands[:0], len(s.operands))[:len(s.operands)]
