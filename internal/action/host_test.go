@@ -208,7 +208,10 @@ func (f *feed) Done(w *queue.Work, r queue.Result) {
 // contents are the messages' contents, by id.
 type contents map[message.ID]string
 
-func (c contents) Content(_ context.Context, id message.ID, _ int64) (io.ReadCloser, error) {
+func (c contents) Content(ctx context.Context, id message.ID, _ int64) (io.ReadCloser, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	text, ok := c[id]
 	if !ok {
 		return nil, fmt.Errorf("content: %w", spool.ErrCorrupt)

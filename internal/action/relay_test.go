@@ -295,7 +295,7 @@ func TestAddresses(t *testing.T) {
 		{"loopback", "127.0.0.1", nil, false, []string{"127.0.0.1:25"}, "m | SUCCESS"},
 		{"no such host", "mx.example.net", nil, false, nil, "m | unreachable: mx.example.net:25: lookup mx.example.net: no such host | IN_PROGRESS"},
 		{"strict literal", "127.0.0.1", nil, true, nil, "m | unreachable: 127.0.0.1:25: 127.0.0.1 has no address that may be used | IN_PROGRESS"},
-		{"strict name", "mx.example.net", []string{"10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fd00::1", "100.64.0.1", "0.0.0.0"}, true, nil,
+		{"strict name", "mx.example.net", []string{"10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fd00::1", "100.64.0.1", "::ffff:100.64.0.1", "0.0.0.0"}, true, nil,
 			"m | unreachable: mx.example.net:25: mx.example.net has no address that may be used | IN_PROGRESS"},
 		{"strict name with a public address", "mx.example.net", []string{"10.0.0.1", "198.51.100.1"}, true, []string{"198.51.100.1:25"}, "m | SUCCESS"},
 		{"none works", "mx.example.net", []string{"192.0.2.9", "2001:db8::9"}, false, []string{"192.0.2.9:25", "[2001:db8::9]:25"},

@@ -193,9 +193,6 @@ func (c *Conn) quiet() error {
 	if err != nil {
 		return err
 	}
-	if reply.Code == codeClosing {
-		return reply
-	}
 	return fmt.Errorf("%w: reply out of turn: %s", ErrProtocol, reply)
 }
 

@@ -260,7 +260,7 @@ func (c *Conn) content(t, following *Transaction) error {
 // lastWords looks for the reason of a host that closed the connection while content was being sent. Only a refusal can be
 // one: it has not seen all of the content.
 func (c *Conn) lastWords(t *Transaction, broken error) error {
-	if reply, err := c.reply(lastWordsTimeout); err == nil && (!reply.Positive()) {
+	if reply, err := c.reply(lastWordsTimeout); err == nil && !reply.Positive() {
 		c.answered(t, reply)
 	}
 	return broken
