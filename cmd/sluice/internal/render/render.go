@@ -90,7 +90,7 @@ func (p page) decisions(policyID string, decisions []policy.Decision) {
 		for _, s := range d.Statements {
 			p.line(2, "statement %d, %s: %s", s.Index, s.Action, matches(s.Matched))
 			for _, c := range s.Conditions {
-				p.condition(comparison{c.Attribute, c.Operator, c.Values, []string{c.Seen}, c.Result.String(), c.Why})
+				p.condition(3, comparison{c.Attribute, c.Operator, c.Values, []string{c.Seen}, c.Result.String(), c.Why})
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (p page) rule(r *rule.Reason) {
 		if c.Unless {
 			c.Attribute = "unless " + c.Attribute
 		}
-		p.condition(comparison{c.Attribute, c.Operator, c.Values, c.Seen, c.Result.String(), c.Why})
+		p.condition(2, comparison{c.Attribute, c.Operator, c.Values, c.Seen, c.Result.String(), c.Why})
 	}
 	for _, a := range r.Actions {
 		p.action(a)
@@ -149,19 +149,19 @@ type comparison struct {
 	why                 string
 }
 
-func (p page) condition(c comparison) {
+func (p page) condition(depth int, c comparison) {
 	text := c.attribute + " " + c.operator
 	if len(c.values) > 0 {
-		text += " " + quoted(c.values)
+		text += " " + quoted(c.values, " or ")
 	}
 	text += ": " + strings.ToLower(strings.ReplaceAll(c.result, "_", " "))
 	if c.why != "" {
 		text += ", " + plain(c.why)
 	}
 	if len(c.seen) > 0 {
-		text += ", it is " + quoted(c.seen)
+		text += ", it is " + quoted(c.seen, ", ")
 	}
-	p.line(2, "%s", text)
+	p.line(depth, "%s", text)
 }
 
 func (p page) attempt(at string, a *trace.Attempt) {
@@ -203,12 +203,12 @@ func list(addresses []string) string {
 	return strings.Join(safe, ", ")
 }
 
-func quoted(values []string) string {
+func quoted(values []string, between string) string {
 	safe := make([]string, len(values))
 	for i, v := range values {
 		safe[i] = strconv.QuoteToGraphic(v)
 	}
-	return strings.Join(safe, " or ")
+	return strings.Join(safe, between)
 }
 
 // plain is a text as it is when it stays on its line and shows what it is; else quoted. Characters that turn the
