@@ -1,0 +1,207 @@
+// Package process is the executor of the lane process: it takes an accepted message through its rule set. It gives
+// rule.Next the facts, has the steps that rule.Next names planned as work items, and ends in one Result: the items that
+// follow, the recipients that nobody routed, and the reasons for all of it. Nothing is tried here; what an action does to
+// the world is done by the executor of its own lane. Start with New.
+// Source: behaviour.md, section 4; Mail Manager, D1 to D7 and D19.
+package process
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/control"
+	"sluice/internal/message"
+	"sluice/internal/queue"
+	"sluice/internal/rule"
+	"sluice/internal/spool"
+	"sluice/internal/trace"
+)
+
+// unrouted names the lane of recipients that nothing was done for (Mail Manager, D7).
+const unrouted = "unrouted"
+
+// workersPerProcessor: an evaluation hardly ever waits, but now and then it reads a header section from the disk.
+const workersPerProcessor = 2
+
+// idle is how long a worker waits for the next message before it goes.
+const idle = time.Second
+
+// Planner makes the work items of a step.
+type Planner interface {
+	// Plan returns the items that do the step, complete but for Message, Seq and Due, or says for people what is wrong with
+	// its configuration, to which the action's failure policy applies.
+	Plan(ctx context.Context, m *spool.Message, step rule.Step) (items []spool.Item, failure string)
+}
+
+// RuleSets finds compiled rule sets. control.Snapshot is one.
+type RuleSets interface {
+	RuleSet(control.Key) (*control.RuleSet, bool)
+}
+
+// Sources reads the source of a rule set by its hash. Every spool.Spool does.
+type Sources interface {
+	RuleSet(ctx context.Context, hash spool.Hash) ([]byte, error)
+}
+
+// Config is what a Processor works with.
+type Config struct {
+	RuleSets   RuleSets
+	Sources    Sources
+	Planner    Planner
+	Strict     bool // profile aws-strict: unrouted mail is discarded, with a log record (Mail Manager, D7)
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: nothing is counted
+}
+
+// Processor implements queue.Executor. It is safe for concurrent use.
+type Processor struct {
+	cfg         Config
+	older       cache // of rule sets that are no longer the current ones
+	evaluations sync.Pool
+	cannotTell  prometheus.Counter
+	unrouted    prometheus.Counter
+}
+
+// New returns a Processor.
+func New(cfg Config) *Processor {
+	p := &Processor{
+		cfg:        cfg,
+		cannotTell: prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_rule_condition_cannot_tell_total", Help: "Rule conditions that could not be told."}),
+		unrouted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_recipients_unrouted_total", Help: "Recipients that no rule routed."}),
+	}
+	p.evaluations.New = func() any { return new(evaluation) }
+	if cfg.Registerer != nil {
+		cfg.Registerer.MustRegister(p.cannotTell, p.unrouted)
+	}
+	return p
+}
+
+// Lane implements queue.Executor.
+func (p *Processor) Lane(spool.Lane) queue.Settings {
+	return queue.Settings{Concurrency: workersPerProcessor * runtime.GOMAXPROCS(0)}
+}
+
+// Work implements queue.Executor.
+func (p *Processor) Work(ctx context.Context, feed queue.Feed) {
+	e := p.evaluations.Get().(*evaluation)
+	defer p.evaluations.Put(e)
+	for w := feed.Next(ctx, idle); w != nil; w = feed.Next(ctx, idle) {
+		feed.Done(w, p.step(ctx, e, w))
+	}
+}
+
+// step takes one message through its rule set. What cannot be read now is tried again later; what never can be read is
+// the queue's to hold.
+func (p *Processor) step(ctx context.Context, e *evaluation, w *queue.Work) queue.Result {
+	set, err := p.ruleSet(ctx, w.Message)
+	if err != nil {
+		return p.later(w, err)
+	}
+	header, err := w.Header(ctx)
+	if err != nil {
+		return p.later(w, err)
+	}
+	if err := e.begin(set, w, header); err != nil {
+		return queue.Result{Held: []queue.Hold{{Reason: "failed", Recipients: w.Item.Recipients, Detail: err.Error()}}}
+	}
+	result := p.evaluate(ctx, e, w.Message)
+	p.cannotTell.Add(float64(e.reasons.CannotTell()))
+	return result
+}
+
+func (p *Processor) later(w *queue.Work, err error) queue.Result {
+	p.cfg.Logger.Error("message is not processed yet", "message_id", w.Message.ID.String(), "error", err)
+	return queue.Result{Deferred: w.Item.Recipients, Reply: err.Error()}
+}
+
+// evaluate runs the rule set to its end. Every step is planned at once, so that its outcome is known: queued, or failed for
+// a configuration that cannot work.
+func (p *Processor) evaluate(ctx context.Context, e *evaluation, m *spool.Message) queue.Result {
+	var result queue.Result
+	last := rule.Outcome{}
+	for {
+		step, more := e.set.Next(&e.cursor, &e.facts, last, &e.reasons)
+		if !more {
+			break
+		}
+		items, failure := p.cfg.Planner.Plan(ctx, m, step)
+		if failure != "" {
+			last = rule.Outcome{Kind: rule.OutcomeFailed, Reason: failure}
+			result.Attempts = append(result.Attempts, failed(&step, failure))
+			continue
+		}
+		last = rule.Outcome{Kind: rule.OutcomeQueued}
+		result.Next = append(result.Next, items...)
+	}
+	result.Decided = &trace.Decided{
+		RuleSetID: m.RuleSetID, RuleSetHash: hex.EncodeToString(m.RuleSet[:]),
+		Rules: e.reasons.Explain(e.set, &e.cursor, &e.facts),
+	}
+	p.rest(e, m, &result)
+	return result
+}
+
+// failed is the trace of a step that was never begun.
+func failed(step *rule.Step, reason string) trace.Attempt {
+	replies := make([]trace.Reply, len(step.Recipients))
+	for i := range step.Recipients {
+		replies[i].Recipient = step.Recipients[i].Path.Received
+	}
+	return trace.Attempt{
+		Rule: step.Rule, RuleName: step.RuleName, Action: step.Action, ActionName: step.ActionName,
+		Status: "FAILURE", Recipients: replies, Reason: reason,
+	}
+}
+
+// rest lets the unrouted recipients come to rest, each group in its state (Mail Manager, D7).
+func (p *Processor) rest(e *evaluation, m *spool.Message, result *queue.Result) {
+	for _, group := range e.cursor.Unrouted() {
+		p.unrouted.Add(float64(len(group.Recipients)))
+		for i := range group.Recipients {
+			result.Decided.Unrouted = append(result.Decided.Unrouted, group.Recipients[i].Path.Received)
+		}
+		if p.cfg.Strict {
+			p.cfg.Logger.Warn("message is discarded: no rule routed it", "message_id", m.ID.String(), "recipients", len(group.Recipients))
+			continue
+		}
+		state, _ := group.Node.AppendBinary(nil) // never fails
+		result.Held = append(result.Held, queue.Hold{
+			Reason: unrouted, Recipients: group.Recipients, Detail: "no rule routed it", State: state,
+		})
+	}
+}
+
+// evaluation is the memory of one evaluation, used again for the next.
+type evaluation struct {
+	set     *rule.Set
+	cursor  rule.Cursor
+	reasons rule.Reasons
+	facts   rule.Facts
+}
+
+// begin makes ready for a message, at the point where its item stands.
+func (e *evaluation) begin(set *rule.Set, w *queue.Work, header message.Header) error {
+	m := w.Message
+	e.set = set
+	e.facts = rule.Facts{
+		ReversePath: m.Envelope.ReversePath.Received, Hello: m.Session.Hello, Client: m.Session.Client.Addr(),
+		TLS: m.Session.TLSVersion != "", TLSWrapped: m.Session.TLSWrapped, Size: m.Size, Header: header,
+	}
+	e.reasons.Reset()
+	if w.Item.Cursor != nil {
+		return set.Resume(&e.cursor, w.Item.Cursor)
+	}
+	root, err := message.ParseNode(w.Item.State)
+	if err != nil {
+		return fmt.Errorf("state of message %s: %w", m.ID, err)
+	}
+	e.cursor.Reset(root, w.Item.Recipients)
+	return nil
+}

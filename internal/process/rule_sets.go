@@ -1,0 +1,58 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"sluice/internal/control"
+	"sluice/internal/rule"
+	"sluice/internal/spool"
+)
+
+// maxOlderSets is how many rule sets are kept compiled that messages still in the spool were accepted under.
+const maxOlderSets = 256
+
+// ruleSet returns the rule set that the message is processed under, compiled: the one that was current when it was accepted
+// (Mail Manager, D19). Mostly that is still the current one.
+func (p *Processor) ruleSet(ctx context.Context, m *spool.Message) (*rule.Set, error) {
+	scope := control.Scope{Account: m.Session.Account, Region: m.Session.Region}
+	if current, ok := p.cfg.RuleSets.RuleSet(control.Key{Scope: scope, ID: m.RuleSetID}); ok && current.Hash == m.RuleSet {
+		return current.Set, nil
+	}
+	if set := p.older.get(m.RuleSet); set != nil {
+		return set, nil
+	}
+	source, err := p.cfg.Sources.RuleSet(ctx, m.RuleSet)
+	if err != nil {
+		return nil, fmt.Errorf("read rule set %s as it was: %w", m.RuleSetID, err)
+	}
+	set, err := rule.Parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("compile rule set %s as it was: %w", m.RuleSetID, err)
+	}
+	p.older.put(m.RuleSet, set)
+	return set, nil
+}
+
+// cache keeps a bounded number of rule sets. It is safe for concurrent use.
+type cache struct {
+	mu   sync.Mutex
+	sets map[spool.Hash]*rule.Set
+}
+
+func (c *cache) get(hash spool.Hash) *rule.Set {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sets[hash]
+}
+
+// put adds a set. A full cache begins again: what is still used comes back.
+func (c *cache) put(hash spool.Hash, set *rule.Set) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sets == nil || len(c.sets) >= maxOlderSets {
+		c.sets = map[spool.Hash]*rule.Set{}
+	}
+	c.sets[hash] = set
+}
