@@ -2,26 +2,235 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
 
+	"sluice/internal/action"
 	"sluice/internal/admin"
+	"sluice/internal/awsapi"
+	"sluice/internal/control"
+	"sluice/internal/ingress"
+	"sluice/internal/message"
+	"sluice/internal/process"
+	"sluice/internal/queue"
+	"sluice/internal/schedule"
+	"sluice/internal/seal"
+	"sluice/internal/smtpd"
+	"sluice/internal/spool/pebble"
+	"sluice/internal/store/sqlite"
+	"sluice/internal/trace"
 )
 
-// gateway is what stands behind the HTTP address.
+// What is in the data directory, beside the root credentials.
+const (
+	masterKeyFile = "master-key"
+	storeFile     = "resources.sqlite"
+	spoolFolder   = "spool"
+	traceFolder   = "trace"
+)
+
+// masterKeyVariable has the master key where it must not lie beside the data it protects.
+const masterKeyVariable = "SLUICE_MASTER_KEY"
+
+// gateway is everything behind the HTTP address, in the order that a message meets it. Its parts are opened from the disk
+// upwards: what holds data first, what takes mail last.
 type gateway struct {
+	server *server
+
+	store   *sqlite.Store
+	spool   *pebble.Spool
+	trace   *trace.Log
+	control *control.Control
+	queue   *queue.Queue
+	ingress *ingress.Ingress
+	smtp    *smtpd.Server
+
 	api       http.Handler
 	readiness admin.Readiness
+	undo      []func() error // in the order of opening
 }
 
-func openGateway(context.Context, *server) (*gateway, error) {
-	return &gateway{api: http.NotFoundHandler()}, nil
+// openGateway opens the parts and joins them. Nothing is listened on before run.
+func openGateway(ctx context.Context, s *server) (*gateway, error) {
+	g := &gateway{server: s}
+	for _, open := range []func(context.Context) error{
+		g.openSpool, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, errors.Join(err, g.close())
+		}
+	}
+	return g, nil
 }
 
-func (g *gateway) run(ctx context.Context) error {
-	<-ctx.Done()
+func (g *gateway) openSpool(context.Context) (err error) {
+	s := g.server
+	if g.spool, err = pebble.Open(filepath.Join(s.dir.path, spoolFolder), pebble.Config{Logger: s.log, Registerer: s.registry}); err != nil {
+		return fmt.Errorf("open the spool: %w", err)
+	}
+	g.undo = append(g.undo, g.spool.Close)
+	if g.trace, err = trace.Open(filepath.Join(s.dir.path, traceFolder), trace.Config{Logger: s.log, Registerer: s.registry}); err != nil {
+		return fmt.Errorf("open the trace: %w", err)
+	}
+	g.undo = append(g.undo, g.trace.Close)
 	return nil
 }
 
-func (g *gateway) drain() {}
+// openIngress prepares the sockets; the queue and the control plane are joined once they are there.
+func (g *gateway) openIngress(context.Context) error {
+	cfg := g.server.cfg
+	pool, err := ingress.ParsePool(cfg.SMTP)
+	if err != nil {
+		return usage(err, "")
+	}
+	listeners := map[string][]string{}
+	for name, l := range cfg.Listeners {
+		listeners[name] = l.Addresses
+	}
+	g.ingress = ingress.New(ingress.Config{
+		Spool: g.spool, Trace: g.trace, Short: g.spool.Short, Pool: pool, Listeners: listeners,
+		MaxRecipients: cfg.MaxRecipients, Now: time.Now, Logger: g.server.log, Registerer: g.server.registry,
+	})
+	return nil
+}
 
-func (g *gateway) close() error { return nil }
+func (g *gateway) openControl(ctx context.Context) (err error) {
+	s := g.server
+	keys, err := openSeal(filepath.Join(s.dir.path, masterKeyFile))
+	if err != nil {
+		return err
+	}
+	if g.store, err = sqlite.Open(ctx, filepath.Join(s.dir.path, storeFile)); err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	g.undo = append(g.undo, g.store.Close)
+	g.control, err = control.Open(ctx, control.Config{
+		Store: g.store, Seal: keys, Sockets: g.ingress, Now: time.Now, Logger: s.log,
+		Strict: s.cfg.strict(), MailDomain: s.cfg.MailDomain,
+	})
+	if err != nil {
+		return fmt.Errorf("open the control plane: %w", err)
+	}
+	return nil
+}
+
+// openSeal takes the master key from the environment or from its file, which the first start makes.
+func openSeal(path string) (*seal.Keys, error) {
+	text := os.Getenv(masterKeyVariable)
+	if text == "" {
+		master, err := seal.File(path)
+		if err != nil {
+			return nil, fmt.Errorf("master key: %w", err)
+		}
+		return seal.New(master)
+	}
+	master, err := seal.Parse(text)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", masterKeyVariable, err), "")
+	}
+	return seal.New(master)
+}
+
+func (g *gateway) openQueue(context.Context) error {
+	s := g.server
+	relays := action.NewRelayExecutor(action.RelayConfig{
+		Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict(), Hello: s.cfg.hostname(),
+		Connections: s.cfg.RelayConnections, Log: s.log, Metrics: s.registry,
+	})
+	planner := action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict()})
+	processor := process.New(process.Config{
+		RuleSets: g.control, Sources: g.spool, Planner: planner,
+		Strict: s.cfg.strict(), Logger: s.log, Registerer: s.registry,
+	})
+	g.queue = queue.New(queue.Config{
+		Spool: g.spool, Trace: g.trace, Journal: g.spool.Journal(), Owner: message.NewID(time.Now()).String(),
+		Executors: map[string]queue.Executor{"process": processor, "relay": relays},
+		Now:       time.Now, Logger: s.log, Registerer: s.registry,
+		Retry:   schedule.Retry{First: time.Duration(s.cfg.RetryFirst), Longest: time.Duration(s.cfg.RetryMax), GiveUp: time.Duration(s.cfg.GiveUp)},
+		Probe:   schedule.Probe{First: time.Duration(s.cfg.ProbeFirst), Longest: time.Duration(s.cfg.ProbeMax)},
+		HeldFor: time.Duration(s.cfg.HeldFor),
+	})
+	return nil
+}
+
+func (g *gateway) openSMTP(context.Context) error {
+	s := g.server
+	g.smtp = smtpd.New(smtpd.Config{
+		Hostname: s.cfg.hostname(), Host: g.ingress.Host(), MaxConnections: s.cfg.MaxConnections,
+		MaxPerSource: s.cfg.MaxConnectionsPerSource, Logger: s.log, Registerer: s.registry,
+	})
+	g.ingress.Attach(g.control, g.queue, g.smtp)
+	return nil
+}
+
+func (g *gateway) openAPI(context.Context) error {
+	s := g.server
+	g.readiness = admin.Readiness{
+		{Name: "storage", Failing: g.spool.Short},
+		{Name: "queue", Failing: g.queue.Behind},
+	}
+	g.api = awsapi.New(awsapi.Config{
+		Services:    []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
+		Admin:       admin.New(admin.Config{Traces: g.trace, Points: g.control, Sockets: g.ingress, Lanes: g.spool, Readiness: g.readiness, Version: version()}),
+		Credentials: s.credentials,
+		Regions:     s.cfg.Regions,
+		Log:         s.log,
+		Metrics:     s.registry,
+	})
+	return nil
+}
+
+// run lets mail in and through until drain. The end of ctx does not end it: sessions that are running then may still
+// bring mail.
+func (g *gateway) run(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	g.control.Start(ctx)
+	g.queue.Run(ctx)
+	return nil
+}
+
+// drain ends what is running, from the door inwards: no connection is taken any more, idle sessions get 421 and running ones
+// may end, then the queue gives back what it has not done.
+func (g *gateway) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.server.cfg.SessionDrain))
+	defer cancel()
+	log := g.server.log
+	if err := g.control.Close(ctx); err != nil {
+		log.Warn("life cycle of ingress points cut short", "error", err.Error())
+	}
+	g.ingress.Shutdown()
+	if err := g.smtp.Shutdown(ctx); err != nil {
+		log.Warn("SMTP sessions cut short", "error", err.Error())
+	}
+	if err := g.queue.Drain(ctx); err != nil {
+		log.Warn("running steps cut short; they will run again", "error", err.Error())
+	}
+}
+
+// close gives the disk back. It is called after run has returned, or instead of it.
+func (g *gateway) close() error {
+	var all []error
+	for _, undo := range slices.Backward(g.undo) {
+		all = append(all, undo())
+	}
+	return errors.Join(all...)
+}
+
+// strict reports whether the profile is aws-strict.
+func (c *Config) strict() bool { return c.Profile == "aws-strict" }
+
+// hostname is what we call ourselves where no ingress point is concerned.
+func (c *Config) hostname() string {
+	if c.Hostname != "" {
+		return c.Hostname
+	}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return "localhost"
+}
