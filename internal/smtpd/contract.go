@@ -45,9 +45,9 @@ type Binding interface {
 	Recipient(ctx context.Context, t *Transaction, r message.Recipient) *smtp.Reply
 	// Data is asked at DATA, before 354. It returns where the content goes, or a reply that refuses.
 	Data(ctx context.Context, t *Transaction) (Sink, *smtp.Reply)
-	// Refused reports a reply of 4yz or 5yz that smtpd gave by itself in this session (syntax, order, limits), for traces. The
-	// transaction is nil outside of one. The command is a verb that is known, "unknown", "CONNECT" before the greeting, or
-	// empty when no command had been read: a line that is none, a timeout, a shutdown, a budget that is spent.
+	// Refused reports a reply of 4yz or 5yz that is not a binding's own: smtpd gave it by itself (syntax, order, limits), or for an
+	// error of Sink.Write. The transaction is nil outside of one. The command is a verb that is known, "unknown", "CONNECT" before
+	// the greeting, or empty when no command had been read: a line that is none, a timeout, a shutdown, a budget that is spent.
 	Refused(t *Transaction, command string, reply *smtp.Reply)
 }
 

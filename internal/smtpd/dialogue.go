@@ -70,6 +70,7 @@ func (d *dialogue) survive(do func()) {
 		if cause := recover(); cause != nil {
 			d.server.log.Error("session panicked", "session", d.session.ID, "panic", cause, "stack", string(debug.Stack()))
 			d.wire.put(internalError)
+			d.hangUp()
 		}
 	}()
 	do()

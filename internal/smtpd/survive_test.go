@@ -170,8 +170,8 @@ func TestS5AfterQuit(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newHost(), nil)
 	c := s.open(t)
-	c.send("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\nDATA\r\nevil\r\n.\r\nFOO\r\n")
-	c.want("250", "250", "221")
+	c.send("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\nDATA\r\nevil\r\n.\r\n" + strings.Repeat("FOO\r\n", 10_000))
+	c.want("250", "250", "221") // and no reset, though most of it was never read
 	c.wantEnd()
 	<-s.host.closed
 	if messages, refused, _ := s.host.seen(); len(messages)+len(refused) != 0 {
