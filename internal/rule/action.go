@@ -34,6 +34,7 @@ type Action struct {
 
 	field       message.AddedField // AddHeader
 	replacement []smtp.Path        // ReplaceRecipient
+	with        []string           // either, as a reason shows it
 }
 
 // outside reports whether the action has an effect outside the message's own state.
@@ -84,6 +85,7 @@ func (a *Action) compileAddHeader(path string) error {
 	a.field, err = message.NewField(string(mailmanager.Value(a.AddHeader.HeaderName)), string(mailmanager.Value(a.AddHeader.HeaderValue)))
 	switch err {
 	case nil:
+		a.with = []string{strings.TrimSuffix(string(a.field), "\r\n")}
 		return nil
 	case message.ErrFieldName:
 		return match.Invalid(path+".addHeader.headerName", "Member must be the name of a header field")
@@ -105,6 +107,7 @@ func (a *Action) compileReplaceRecipient(path string) error {
 		}
 		a.replacement = append(a.replacement, smtp.Path{Received: string(address), Local: local, Domain: domain})
 	}
+	a.with = forDisplay(texts(a.ReplaceRecipient.ReplaceWith))
 	return nil
 }
 

@@ -35,6 +35,7 @@ type Condition struct {
 type Done struct {
 	Action     int      `json:"action"` // 1-based
 	Name       string   `json:"name"`
+	With       []string `json:"with,omitempty"`    // the field added, the addresses that replace; shared: not to be changed
 	Outcome    string   `json:"outcome"`           // SUCCEEDED, QUEUED, FAILED, STOP_RULE, STOP_RULE_SET
 	Why        string   `json:"why,omitempty"`     // of FAILED
 	Dropped    bool     `json:"dropped,omitempty"` // the failure policy DROP took the recipients
@@ -76,7 +77,7 @@ func (r *Reasons) explainRule(s *Set, c *Cursor, rm ruleMark, marks []mark) Reas
 			}
 		case markAction:
 			reason.Actions = append(reason.Actions, Done{
-				Action: m.index + 1, Name: rule.actions[m.index].Name, Outcome: outcomeNames[m.outcome], Why: m.why,
+				Action: m.index + 1, Name: rule.actions[m.index].Name, With: rule.actions[m.index].with, Outcome: outcomeNames[m.outcome], Why: m.why,
 				Dropped: m.dropped, Recipients: r.addresses(c, rm, m),
 			})
 		}

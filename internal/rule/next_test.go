@@ -356,3 +356,33 @@ func TestExplainAgain(t *testing.T) {
 		t.Errorf("got %v after Reset", got)
 	}
 }
+
+// S18: a condition that every recipient meets with another value fills no more of a trace than 100 values.
+func TestReasonsOfManyNodesAreBounded(t *testing.T) {
+	t.Parallel()
+	const many = 150
+	var addresses []string
+	for i := range many {
+		addresses = append(addresses, fmt.Sprintf("r%d@x", i))
+	}
+	for operator, matched := range map[string]int{"EQUALS": 0, "NOT_EQUALS": many} {
+		s := compile(t, mailmanager.Rule{Conditions: conditions(stringCondition("X-A", operator, "z")), Actions: actions(relay())})
+		var c Cursor
+		c.Reset(nil, recipientsOf(addresses...))
+		for i := range c.places {
+			c.nodes = append(c.nodes, node{(*message.Node)(nil).Add(message.AddedField(fmt.Sprintf("X-A: %d\r\n", i))), 0})
+			c.places[i].node = i + 1
+		}
+		reason := evaluateFrom(s, factsOf(""), &c, always(OutcomeQueued)).Reasons[0]
+		concerned := 0
+		for i, cond := range reason.Conditions {
+			concerned += len(cond.Recipients)
+			if cond.Seen[0] != fmt.Sprint(i) {
+				t.Errorf("%s: condition %d saw %q", operator, i, cond.Seen)
+			}
+		}
+		if len(reason.Conditions) != maxNodeReasons || len(reason.Matched) != matched || concerned != many-matched {
+			t.Errorf("%s: got %d reasons, %d matched, %d concerned", operator, len(reason.Conditions), len(reason.Matched), concerned)
+		}
+	}
+}
