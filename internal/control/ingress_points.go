@@ -44,7 +44,7 @@ func (p *pointRecord) aRecord() *mailmanager.IngressPointARecord {
 	return mailmanager.Ptr(mailmanager.IngressPointARecord(p.Host))
 }
 
-// settled reports whether the point may be changed (Mail Manager, A20).
+// settled reports whether the point is where it should be; only then it may be changed (Mail Manager, A20).
 func (p *pointRecord) settled() bool {
 	return p.Status == mailmanager.IngressPointStatusActive || p.Status == mailmanager.IngressPointStatusClosed
 }
@@ -59,7 +59,6 @@ func (c *Control) createIngressPoint(ctx context.Context, scope Scope, in *mailm
 	if err != nil {
 		return nil, err
 	}
-	c.settleSoon(Key{Scope: scope, ID: id})
 	return &mailmanager.CreateIngressPointResponse{IngressPointId: (*mailmanager.IngressPointId)(&id)}, nil
 }
 
@@ -112,7 +111,8 @@ func checkUsedIDs(ruleSet, policy *string) error {
 	return nil
 }
 
-// draftPoint completes an ingress point that is about to be stored; nil credentials stay as they are.
+// draftPoint completes an ingress point that is about to be stored; nil credentials stay as they are. A point on its way
+// from one state to another is looked at once it is visible.
 func (c *Control) draftPoint(r store.Resource, p pointRecord, tags []store.Tag, secret *credentials) (d draft, err error) {
 	if r.Body, err = encode(p); err != nil {
 		return d, err
@@ -126,7 +126,12 @@ func (c *Control) draftPoint(r store.Resource, p pointRecord, tags []store.Tag, 
 		d.Parts = map[string][]byte{partCredentials: sealed}
 	}
 	view := pointView(r, p, tags)
-	d.publish = func() { c.points.store(view.Key, view) }
+	d.publish = func() {
+		c.points.store(view.Key, view)
+		if !p.settled() && p.Status != mailmanager.IngressPointStatusFailed {
+			c.settleSoon(view.Key)
+		}
+	}
 	return d, nil
 }
 
@@ -233,11 +238,7 @@ func (c *Control) updateIngressPoint(ctx context.Context, scope Scope, in *mailm
 	}
 	key := kindIngressPoint.key(scope, id)
 	err := c.update(ctx, kindIngressPoint, key, func(r store.Resource) (draft, error) { return c.changedPoint(ctx, r, in) })
-	if err != nil {
-		return nil, err
-	}
-	c.settleSoon(snapshotKey(key))
-	return &mailmanager.UpdateIngressPointResponse{}, nil
+	return &mailmanager.UpdateIngressPointResponse{}, err
 }
 
 func (c *Control) changedPoint(ctx context.Context, r store.Resource, in *mailmanager.UpdateIngressPointRequest) (d draft, err error) {
@@ -290,7 +291,6 @@ func (c *Control) deleteIngressPoint(ctx context.Context, scope Scope, in *mailm
 	if err != nil && !isCode(err, mailmanager.CodeResourceNotFound) {
 		return nil, err
 	}
-	c.settleSoon(snapshotKey(key))
 	return &mailmanager.DeleteIngressPointResponse{}, nil
 }
 

@@ -23,7 +23,7 @@ const (
 //
 //	PROVISIONING → ACTIVE or FAILED
 //	UPDATING → ACTIVE, CLOSED or FAILED
-//	FAILED → ACTIVE or CLOSED, when a later attempt succeeds
+//	FAILED → ACTIVE or CLOSED, when a later attempt succeeds; UPDATING, when its listeners change
 //	DEPROVISIONING → gone
 //
 // ACTIVE and CLOSED change by a request only, or to FAILED when a socket cannot be opened after a restart. At most one

@@ -50,21 +50,18 @@ func (c *Control) listSecrets(ctx context.Context, scope Scope, in *secretsmanag
 // resourcesFrom yields the resources of a page and of those that follow: filters may pass over any number of them.
 func (c *Control) resourcesFrom(ctx context.Context, page store.Page) iter.Seq2[store.Resource, error] {
 	return func(yield func(store.Resource, error) bool) {
-		for {
+		for last := false; !last; {
 			found, err := c.cfg.Store.List(ctx, page)
 			if err != nil {
 				yield(store.Resource{}, err)
 				return
 			}
+			last = len(found) < page.N
 			for _, r := range found {
-				if !yield(r, nil) {
+				if page.After = (store.Position{Created: r.Created, ID: r.ID}); !yield(r, nil) {
 					return
 				}
 			}
-			if len(found) < page.N {
-				return
-			}
-			page.After = store.Position{Created: found[len(found)-1].Created, ID: found[len(found)-1].ID}
 		}
 	}
 }

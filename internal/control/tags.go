@@ -172,9 +172,7 @@ func (c *Control) retag(ctx context.Context, k kind, key store.Key, change func(
 	if k != kindIngressPoint {
 		return nil
 	}
-	err := c.updateLocked(ctx, k, key, func(r store.Resource) (draft, error) { return c.retaggedPoint(ctx, r) })
-	c.settleSoon(snapshotKey(key))
-	return err
+	return c.updateLocked(ctx, k, key, func(r store.Resource) (draft, error) { return c.retaggedPoint(ctx, r) })
 }
 
 // retaggedPoint is the point after a change of its tags. It is UPDATING when it moves to other listeners.
@@ -193,8 +191,8 @@ func (c *Control) retaggedPoint(ctx context.Context, r store.Resource) (d draft,
 	if !moves && before.Default == isDefault {
 		return d, errUnchanged
 	}
-	if moves && p.settled() {
-		p.Status = mailmanager.IngressPointStatusUpdating
+	if moves && (p.settled() || p.Status == mailmanager.IngressPointStatusFailed) {
+		p.Status, p.Reason = mailmanager.IngressPointStatusUpdating, ""
 	}
 	return c.draftPoint(r, p, tags, nil)
 }

@@ -1,0 +1,164 @@
+package control_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/control"
+	"sluice/internal/mailmanager"
+)
+
+func arnOf(resource string) *mailmanager.TaggableResourceArn {
+	return ptr(mailmanager.TaggableResourceArn("arn:aws:ses:eu-west-1:111111111111:" + resource))
+}
+
+func (p *plane) tag(arn *mailmanager.TaggableResourceArn, pairs ...string) error {
+	p.Helper()
+	_, err := p.call(home, "TagResource", &mailmanager.TagResourceRequest{ResourceArn: arn, Tags: tags(pairs...)})
+	return err
+}
+
+func (p *plane) untag(arn *mailmanager.TaggableResourceArn, keys ...mailmanager.TagKey) error {
+	p.Helper()
+	_, err := p.call(home, "UntagResource", &mailmanager.UntagResourceRequest{ResourceArn: arn, TagKeys: keys})
+	return err
+}
+
+func (p *plane) tagsOf(arn *mailmanager.TaggableResourceArn) []mailmanager.Tag {
+	p.Helper()
+	return do[mailmanager.ListTagsForResourceResponse](p, "ListTagsForResource", &mailmanager.ListTagsForResourceRequest{ResourceArn: arn}).Tags
+}
+
+func TestTagsOfEveryKind(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	relay := relayRequest("relay")
+	relay.Tags = tags("b", "1", "alchemy::id", "x")
+	for _, arn := range []*mailmanager.TaggableResourceArn{
+		arnOf("mailmanager-smtp-relay/" + string(*do[mailmanager.CreateRelayResponse](p, "CreateRelay", relay).RelayId)),
+		arnOf("mailmanager-rule-set/" + p.ruleSet("rules")),
+		arnOf("mailmanager-traffic-policy/" + p.policy("gate")),
+		arnOf("mailmanager-ingress-point/" + p.point("front")),
+	} {
+		t.Run(string(*arn), func(t *testing.T) {
+			if err := p.tag(arn, "b", "2", "alchemy::id", "", "c", "3"); err != nil {
+				t.Fatal(err)
+			}
+			want := tags("alchemy::id", "", "b", "2", "c", "3")
+			if diff := cmp.Diff(want, p.tagsOf(arn)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if err := p.untag(arn, "b", "absent", "alchemy::id"); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tags("c", "3"), p.tagsOf(arn)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTagRefusals(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	relay := arnOf("mailmanager-smtp-relay/" + p.relay("relay"))
+	point := arnOf("mailmanager-ingress-point/" + p.point("front"))
+	many := make([]string, 0, 102)
+	for i := range 51 {
+		many = append(many, fmt.Sprint("key-", i), "v")
+	}
+	tests := []struct {
+		name  string
+		arn   *mailmanager.TaggableResourceArn
+		pairs []string
+		want  mailmanager.Code
+	}{
+		{"a key of AWS's (A17)", relay, []string{"aws:x", "1"}, mailmanager.CodeValidation},
+		{"a key of AWS's in capitals", relay, []string{"AWS:x", "1"}, mailmanager.CodeValidation},
+		{"a key twice", relay, []string{"a", "1", "a", "2"}, mailmanager.CodeValidation},
+		{"51 tags (A17)", relay, many, mailmanager.CodeServiceQuotaExceeded},
+		{"50 tags on one that has one", relay, many[:100], mailmanager.CodeServiceQuotaExceeded},
+		{"an unknown listener", point, []string{"sluice:listener", "nowhere"}, mailmanager.CodeValidation},
+		{"a malformed default", point, []string{"sluice:default", "1"}, mailmanager.CodeValidation},
+		{"an unknown resource", arnOf("mailmanager-smtp-relay/r-aaaaaaaaaaaaaaaaaaaaaaaa"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
+		{"a malformed id", arnOf("mailmanager-smtp-relay/1"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
+		{"a kind that is not there yet", arnOf("mailmanager-archive/a-aaaaaaaaaaaaaaaaaaaaaaaa"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
+	}
+	if err := p.tag(relay, "own", "1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			wantCode(t, p.tag(test.arn, test.pairs...), test.want)
+		})
+	}
+	if diff := cmp.Diff(tags("own", "1"), p.tagsOf(relay)); diff != "" {
+		t.Errorf("after refusals (-want +got):\n%s", diff)
+	}
+	gone := arnOf("mailmanager-rule-set/rs-aaaaaaaaaaaaaaaaaaaaaaaa")
+	wantCode(t, p.untag(gone, "a"), mailmanager.CodeResourceNotFound)
+	wantCode(t, p.refused(home, "ListTagsForResource", &mailmanager.ListTagsForResourceRequest{ResourceArn: gone}), mailmanager.CodeResourceNotFound)
+	in := relayRequest("another")
+	for _, pairs := range [][]string{{"aws:x", "1"}, {"a", "1", "a", "2"}} {
+		in.Tags = tags(pairs...)
+		wantCode(t, p.refused(home, "CreateRelay", in), mailmanager.CodeValidation)
+	}
+	in.Tags = tags(many...)
+	wantCode(t, p.refused(home, "CreateRelay", in), mailmanager.CodeServiceQuotaExceeded)
+}
+
+// Mail Manager, B19: the tags name the listeners, at creation and later.
+func TestListenerTagsMoveAPoint(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	id := p.point("front")
+	key, arn := control.Key{Scope: home, ID: id}, arnOf("mailmanager-ingress-point/"+id)
+	before, _ := p.IngressPoint(key)
+	proceed := p.hold()
+	if err := p.tag(arn, "sluice:listener", "mx+submission", "sluice:default", "true"); err != nil {
+		t.Fatal(err)
+	}
+	point, _ := p.IngressPoint(key)
+	if diff := cmp.Diff([]string{"mx", "submission"}, point.Listeners); diff != "" || !point.Default || !point.Serving {
+		t.Errorf("the snapshot: got %+v", point)
+	}
+	p.wantStatus(id, updating)
+	proceed()
+	p.wantStatus(id, active)
+	if diff := cmp.Diff([]string{"mx", "submission"}, p.getPoint(id).Listeners); diff != "" {
+		t.Errorf("as bound (-want +got):\n%s", diff)
+	}
+	if err := errors.Join(p.tag(arn, "team", "a"), p.tag(arn, "sluice:default", "false")); err != nil {
+		t.Fatal(err)
+	}
+	p.wantStatus(id, active) // neither tag moves it
+	close(p.sockets.gate)
+	if point, _ := p.IngressPoint(key); point.Default {
+		t.Error("the tag sluice:default changed nothing")
+	}
+	if err := p.untag(arn, "sluice:listener"); err != nil {
+		t.Fatal(err)
+	}
+	p.Quiet()
+	p.wantStatus(id, active)
+	if after, _ := p.IngressPoint(key); after.Listeners != nil || after.PoolAddress != before.PoolAddress {
+		t.Errorf("back on the pool: got %+v, want the address %s", after, before.PoolAddress)
+	}
+}
+
+func TestAListenerTagMendsAFailedPoint(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	p.sockets.set(func(s *sockets) { s.failure = fmt.Errorf("the pool is exhausted") })
+	id := p.point("front")
+	p.wantStatus(id, failed)
+	p.sockets.set(func(s *sockets) { s.failure = nil })
+	if err := p.tag(arnOf("mailmanager-ingress-point/"+id), "sluice:listener", "mx"); err != nil {
+		t.Fatal(err)
+	}
+	p.Quiet()
+	p.wantStatus(id, active)
+}
