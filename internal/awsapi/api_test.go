@@ -338,6 +338,10 @@ func TestAdmin(t *testing.T) {
 		c := call{path: "/admin/GetTrace", contentType: "application/json", service: "sluice", body: body}
 		wantError(t, f.do(t, c.request(t)), 400, mailmanager.CodeSerialization)
 	}
+	for _, name := range []string{"", "Get/Trace", "1Trace", "Get-Trace", "Get%54race", strings.Repeat("x", maxOperationOctets+1)} {
+		c := call{path: "/admin/" + name, contentType: "application/json", service: "sluice"}
+		wantError(t, f.do(t, c.request(t)), 404, mailmanager.CodeUnknownOperation)
+	}
 	wrong := call{path: "/admin/GetTrace", contentType: "application/json", service: "ses"}
 	wantError(t, f.do(t, wrong.request(t)), 403, mailmanager.CodeInvalidSignature)
 }

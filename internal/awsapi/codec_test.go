@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"runtime"
@@ -105,6 +106,7 @@ var refused = []document{
 	{name: "NaN", json: `{"ServerPort":NaN}`, cbor: "a1" + text("ServerPort") + "f97e00"},
 	{name: "NaN ignored", json: `{"Other":NaN}`, cbor: "a1" + text("Other") + "f97e00"},
 	{name: "infinity", json: `{"ServerPort":Infinity}`, cbor: "a1" + text("ServerPort") + "f97c00"},
+	{name: "infinity ignored", json: `{"Other":-Infinity}`, cbor: "a1" + text("Other") + "f9fc00"},
 	{name: "trailing bytes", json: `{} {}`, cbor: "a0a0"},
 	{name: "trailing junk", json: `{}x`, cbor: "a0ff"},
 	{name: "cut off", json: `{"RelayName":"a`, cbor: "a1" + text("RelayName") + "6261"},
@@ -333,6 +335,22 @@ func TestMapsOfStages(t *testing.T) {
 	}
 }
 
+// TestLongIntegersAreExact has a number that no float64 is.
+func TestLongIntegersAreExact(t *testing.T) {
+	t.Parallel()
+	const days = 1<<53 + 1
+	op := secretsmanager.Operations()[5]
+	d := document{json: fmt.Sprintf(`{"RecoveryWindowInDays":%d}`, int64(days)), cbor: "a1" + text("RecoveryWindowInDays") + "1b0020000000000001"}
+	fromJSON, fromCBOR, jsonErr, cborErr := decodeBoth(t, d, op.Input, op.New)
+	if jsonErr != nil || cborErr != nil {
+		t.Fatalf("got %v and %v, want no errors", jsonErr, cborErr)
+	}
+	want := &secretsmanager.DeleteSecretRequest{RecoveryWindowInDays: mailmanager.Ptr(int64(days))}
+	if diff := cmp.Diff(want, fromJSON) + cmp.Diff(want, fromCBOR); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // allocated returns the octets that f allocates, all in all.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
@@ -353,8 +371,12 @@ func TestDecodingIsBounded(t *testing.T) {
 		return octets
 	}
 	binary := cborForTest()
+	// Enough for more elements than are kept; beyond them a longer body costs nothing.
 	list := func(open, element, end string) []byte {
-		return []byte(open + strings.Repeat(element, (maxBodyOctets-len(open)-len(end))/len(element)) + end)
+		return []byte(open + strings.Repeat(element, 5*maxElements/4) + end)
+	}
+	long := func(open, character, end string) []byte {
+		return []byte(open + strings.Repeat(character, maxBodyOctets-len(open)-len(end)) + end)
 	}
 	statements := string(hexadecimal("a1" + text("PolicyStatements") + "9f"))
 	tests := []struct {
@@ -374,8 +396,8 @@ func TestDecodingIsBounded(t *testing.T) {
 		{"JSON empty strings", jsonCodec, list(`{"PolicyStatements":[{"Conditions":[{"StringExpression":{"Values":[""`, `,""`, "]}}]}]}"), 6 * maxBodyOctets},
 		{"JSON skipped", jsonCodec, list(`{"Other":[{}`, `,{}`, "]}"), 2 * maxBodyOctets},
 		{"JSON list beyond its limit", jsonCodec, list(`{"Tags":[{}`, `,{}`, "]}"), 2 * maxBodyOctets},
-		{"JSON one string", jsonCodec, list(`{"TrafficPolicyName":"`, "x", `"}`), 8 * maxBodyOctets},
-		{"JSON one number", jsonCodec, list(`{"MaxMessageSizeBytes":`, "1", `}`), 8 * maxBodyOctets},
+		{"JSON one string", jsonCodec, long(`{"TrafficPolicyName":"`, "x", `"}`), 8 * maxBodyOctets},
+		{"JSON one number", jsonCodec, long(`{"MaxMessageSizeBytes":`, "1", `}`), 8 * maxBodyOctets},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -247,7 +247,7 @@ func (d *decoder) skip(tok token) error {
 	}
 }
 
-// list decodes the elements of a list. One element more than the shape allows is kept, for the validation to find, and
+// list decodes the elements of a list, of which none may be null. One element more than the shape allows is kept, for the validation to find, and
 // the rest is passed over.
 func (d *decoder) list(shape *mailmanager.Shape, into reflect.Value) error {
 	into.Set(reflect.MakeSlice(into.Type(), 0, 0))
@@ -255,9 +255,6 @@ func (d *decoder) list(shape *mailmanager.Shape, into reflect.Value) error {
 		tok, err := d.next()
 		if err != nil || tok.kind == tokenEnd {
 			return err
-		}
-		if tok.kind == tokenNull {
-			return malformed("null in a list")
 		}
 		n := into.Len()
 		if shape.HasMax && float64(n) > shape.Max {
