@@ -56,7 +56,10 @@ func (c *quickstartCommand) Run(ctx context.Context, to streams) error {
 	parts, partsFailed := errgroup.WithContext(serving)
 	parts.Go(func() error { return s.Run(serving) })
 	err = c.show(partsFailed, s, parts, to.out, notes)
-	if err == nil && !c.Once {
+	switch {
+	case ctx.Err() != nil && !c.Once:
+		err = nil // interrupted on the way: nothing was asked for that did not happen
+	case err == nil && !c.Once:
 		<-partsFailed.Done() // interrupted, or the server failed
 	}
 	stop()

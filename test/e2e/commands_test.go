@@ -201,6 +201,19 @@ func traces(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+// shows waits until a file has a line that matches a pattern. Usage: shows FILE PATTERN
+func shows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: shows FILE PATTERN")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	eventually(ts, args[0]+" shows "+args[1], func() bool {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && pattern.Match(text)
+	})
+}
+
 // exits runs a program and fails unless it exits with the code. Usage: exits CODE PROGRAM [ARGUMENT…]
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

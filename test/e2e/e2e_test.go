@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 			"ready":   ready,
 			"send":    send,
 			"refuses": refuses,
+			"shows":   shows,
 			"traces":  traces,
 		},
 		Setup: func(env *testscript.Env) error {

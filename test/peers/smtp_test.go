@@ -83,14 +83,35 @@ func TestPostfixSourceAndSink(t *testing.T) {
 	if err != nil {
 		t.Fatalf("smtp-source: %v\n%s", err, out)
 	}
-	harness.Eventually(t, fmt.Sprintf("%d messages arrive", messages), func() bool { return arrived(t, dump) >= messages })
+	harness.Eventually(t, fmt.Sprintf("%d messages arrive", messages), func() bool { return len(entries(t, dump)) >= messages })
 	harness.Eventually(t, "nothing waits any more", func() bool {
 		status, err := server.Admin().GetStatus(t.Context())
 		return err == nil && len(status.Lanes) == 0
 	})
-	if got := arrived(t, dump); got != messages {
-		t.Errorf("%d messages arrived, want %d", got, messages)
+	counts := map[string]int{}
+	for _, entry := range entries(t, dump) {
+		counts[recipientOf(t, filepath.Join(dump, entry.Name()))]++
 	}
+	for number := 1; number <= messages; number++ { // smtp-source puts the message's number before the recipient
+		if n := counts[fmt.Sprintf("<%drcpt@example.net>", number)]; n != 1 {
+			t.Errorf("message %d arrived %d times", number, n)
+		}
+	}
+	if len(counts) != messages {
+		t.Errorf("%d recipients got mail, want %d", len(counts), messages)
+	}
+}
+
+// recipientOf is the recipient of a message as smtp-sink notes it above the header.
+func recipientOf(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "X-Rcpt-Args: ")
+	recipient, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(recipient)
 }
 
 // postfixSink starts smtp-sink on a free port; it writes each message it gets to a file in the folder.
@@ -105,11 +126,8 @@ func postfixSink(t *testing.T) (port int, folder string) {
 	listener.Close()
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	args := []string{"-d", filepath.Join(folder, "%M."), address, "100"}
-	if os.Getuid() == 0 { // as root it wants to know who to be
-		if err := os.Chmod(folder, 0o777); err != nil {
-			t.Fatal(err)
-		}
-		args = append([]string{"-u", "postfix"}, args...)
+	if os.Getuid() == 0 { // as root it wants to be told who to be
+		args = append([]string{"-u", "root"}, args...)
 	}
 	command := exec.CommandContext(t.Context(), "smtp-sink", args...)
 	if err := command.Start(); err != nil {
@@ -126,11 +144,11 @@ func postfixSink(t *testing.T) (port int, folder string) {
 	return port, folder
 }
 
-func arrived(t *testing.T, folder string) int {
+func entries(t *testing.T, folder string) []os.DirEntry {
 	t.Helper()
-	entries, err := os.ReadDir(folder)
+	found, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(entries)
+	return found
 }

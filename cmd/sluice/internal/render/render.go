@@ -178,7 +178,7 @@ func (p page) attempt(at string, a *trace.Attempt) {
 		p.line(1, "because %s", plain(a.Reason))
 	}
 	for _, r := range a.Recipients {
-		p.line(1, "%s: %s", plain(r.Recipient), plain(r.Reply))
+		p.line(1, "%s", strings.TrimSuffix(plain(r.Recipient)+": "+plain(r.Reply), ": ")) // no reply came where no host was reached
 	}
 	if !a.Next.IsZero() {
 		p.line(1, "next at %s", a.Next.UTC().Format(timeForm))

@@ -21,7 +21,6 @@ type fake struct {
 	resources map[string]map[string]any // kind to the one resource of that kind
 	calls     []string                  // operations, in order
 	smtp      string                    // where ingress points are reached
-	failed    bool                      // the ingress point that is there is FAILED
 	attempts  []map[string]any          // of the trace
 }
 
