@@ -282,14 +282,25 @@ func TestEngineEqualsTheModel(t *testing.T) {
 		if diff := cmp.Diff(m.matched, matched); diff != "" {
 			t.Fatalf("matched, model and engine: %s", diff)
 		}
-		checkReasons(t, rules, got.Reasons)
+		checkReasons(t, rules, got)
 	})
 }
 
 // checkReasons: every rule that ran has its reason, in order, and in each every recipient is either among the matched or
 // ruled out by exactly one condition, or by one for everyone.
-func checkReasons(t *rapid.T, rules []mailmanager.Rule, reasons []Reason) {
-	for i, r := range reasons {
+// The actions are those that were taken, with their recipients.
+func checkReasons(t *rapid.T, rules []mailmanager.Rule, got result) {
+	taken := got.Steps
+	for i, r := range got.Reasons {
+		for _, a := range r.Actions {
+			if a.Name != ActionRelay {
+				continue
+			}
+			if len(taken) == 0 || taken[0].Rule != r.Rule || taken[0].Action != a.Action || !slices.Equal(taken[0].Recipients, a.Recipients) {
+				t.Fatalf("rule %d has %+v done, and the steps left are %+v", r.Rule, a, taken)
+			}
+			taken = taken[1:]
+		}
 		if r.Rule != i+1 || r.Resumed {
 			t.Fatalf("reason %d is of rule %d", i+1, r.Rule)
 		}

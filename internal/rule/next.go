@@ -55,11 +55,8 @@ func (s *Set) decide(c *Cursor, r *Reasons) {
 // not. "Cannot tell" is false in both (Mail Manager, D20).
 func (c *Cursor) test(t *condition, index int, unless bool, places []int, r *Reasons) []int {
 	m := mark{kind: markCondition, index: index}
-	switch {
-	case t.scope == scopeRecipient:
+	if t.scope == scopeRecipient || t.scope == scopeNode && len(c.nodes) > 1 {
 		return c.testEach(t, m, unless, places, r)
-	case t.scope == scopeNode && len(c.nodes) > 1:
-		return c.testNodes(t, m, unless, places, r)
 	}
 	m.result = t.test.of(c, 0)
 	applies := (m.result == match.Match) != unless
@@ -72,18 +69,24 @@ func (c *Cursor) test(t *condition, index int, unless bool, places []int, r *Rea
 	return places
 }
 
-// testEach tests a condition that distinguishes recipients. Those it rules out share one mark.
+// testEach tests a condition that distinguishes recipients or nodes. Recipients in a row that saw the same value share a
+// mark.
 func (c *Cursor) testEach(t *condition, m mark, unless bool, places []int, r *Reasons) []int {
-	m.result = match.Of(unless)
+	c.results = slices.Grow(c.results[:0], len(c.nodes))[:len(c.nodes)]
+	clear(c.results)
 	left := c.active[:0] // places may be this very memory: it is read ahead of what is written
 	opened := false
 	for _, at := range places {
-		if (t.test.of(c, at) == match.Match) != unless {
+		result, node := c.result(t, at)
+		applies := (result == match.Match) != unless
+		if applies {
 			left = append(left, at)
+		}
+		if applies && result != match.CannotTell {
 			continue
 		}
-		if !opened {
-			opened = true
+		if !opened || result != m.result || node != m.node {
+			opened, m.result, m.node = true, result, node
 			r.open(m)
 		}
 		r.mark(at)
@@ -92,33 +95,16 @@ func (c *Cursor) testEach(t *condition, m mark, unless bool, places []int, r *Re
 	return left
 }
 
-// testNodes tests a condition that distinguishes nodes, once for each. Recipients in a row with the same node share a mark.
-func (c *Cursor) testNodes(t *condition, m mark, unless bool, places []int, r *Reasons) []int {
-	c.results = slices.Grow(c.results[:0], len(c.nodes))[:len(c.nodes)]
-	clear(c.results)
-	left := c.active[:0]
-	m.node = -1
-	for _, at := range places {
-		node := c.places[at].node
-		if c.results[node] == 0 {
-			c.results[node] = t.test.of(c, node)
-		}
-		result := c.results[node]
-		applies := (result == match.Match) != unless
-		if applies {
-			left = append(left, at)
-		}
-		if applies && result != match.CannotTell {
-			continue
-		}
-		if node != m.node {
-			m.node, m.result = node, result
-			r.open(m)
-		}
-		r.mark(at)
+// result is that of a condition for a recipient, and the node whose value it saw, which is tested only once.
+func (c *Cursor) result(t *condition, at int) (match.Result, int) {
+	if t.scope == scopeRecipient {
+		return t.test.of(c, at), 0
 	}
-	c.active = left
-	return left
+	node := c.places[at].node
+	if c.results[node] == 0 {
+		c.results[node] = t.test.of(c, node)
+	}
+	return c.results[node], node
 }
 
 // act does the rule's actions, from where the cursor stands, for the recipients that match. It reports true when an action

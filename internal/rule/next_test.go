@@ -2,12 +2,14 @@ package rule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/mailmanager"
+	"sluice/internal/match"
 	"sluice/internal/message"
 )
 
@@ -177,6 +179,14 @@ func TestEngine(t *testing.T) {
 			unrouted: []string{"0.0.0 [A: 1;] a@a", "0.0.0 [] b@b"},
 		},
 		{
+			name: "a replacement is not merged with a recipient whose rules have ended",
+			rules: []mailmanager.Rule{
+				{Conditions: to("a@a"), Actions: actions(relay())}, {Actions: actions(replaceBy("a@a"), relay())},
+			},
+			outcomes: map[string]OutcomeKind{"1.1": OutcomeStopRuleSet},
+			steps:    []string{"1.1.1 [] a@a", "2.2.1 [] a@a"},
+		},
+		{
 			name:     "a recipient dropped by a failure is not with its node's other recipients",
 			rules:    []mailmanager.Rule{{Conditions: to("a@a"), Actions: actions(addHeader("X-A", "1"))}, {Actions: actions(dropOnFailure, relay())}},
 			outcomes: map[string]OutcomeKind{"2.1": OutcomeFailed},
@@ -340,16 +350,23 @@ func TestResetForgets(t *testing.T) {
 
 func TestExplainAgain(t *testing.T) {
 	t.Parallel()
-	s := compile(t, mailmanager.Rule{Conditions: conditions(stringCondition("SUBJECT", "EQUALS", "a")), Actions: actions(relay())})
+	s := compile(t,
+		mailmanager.Rule{Conditions: conditions(stringCondition("SUBJECT", "EQUALS", "a")), Actions: actions(relay())},
+		mailmanager.Rule{Conditions: to("a@a"), Actions: actions(relay())},
+		mailmanager.Rule{Conditions: to("a@a"), Unless: conditions(stringCondition("MAIL_FROM", "EQUALS", "b")), Actions: actions(relay())})
 	var c Cursor
 	var r Reasons
 	f := factsOf("Subject: b\r\n")
 	c.Reset(nil, recipientsOf("a@a"))
 	s.Next(&c, f, Outcome{}, &r)
 	once := r.Explain(s, &c, f)
-	again := *f // an equal value elsewhere: what was derived is derived again
-	if diff := cmp.Diff(once, r.Explain(s, &c, &again)); diff != "" {
+	other := *factsOf("Subject: b\r\nX-A: c\r\n") // elsewhere: what was derived is derived again
+	other.ReversePath = "a longer one than before"
+	if diff := cmp.Diff(once, r.Explain(s, &c, &other)); diff != "" {
 		t.Error(diff)
+	}
+	if step, more := s.Next(&c, f, Outcome{Kind: OutcomeQueued}, &r); !more || step.Rule != 3 {
+		t.Errorf("got step %+v, %v after it", step, more)
 	}
 	r.Reset()
 	if got := r.Explain(s, &c, f); len(got) != 0 || r.CannotTell() != 0 {
@@ -383,6 +400,37 @@ func TestReasonsOfManyNodesAreBounded(t *testing.T) {
 		}
 		if len(reason.Conditions) != maxNodeReasons || len(reason.Matched) != matched || concerned != many-matched {
 			t.Errorf("%s: got %d reasons, %d matched, %d concerned", operator, len(reason.Conditions), len(reason.Matched), concerned)
+		}
+	}
+}
+
+// halfBlind is a condition on recipients that can be told for none but the first.
+type halfBlind struct{}
+
+func (halfBlind) of(_ *Cursor, at int) match.Result {
+	if at == 0 {
+		return match.NoMatch
+	}
+	return match.CannotTell
+}
+
+func (halfBlind) seen(*Cursor, int) []string { return nil }
+
+// "Cannot tell" is never quietly "no match", whatever a condition distinguishes.
+func TestCannotTellOfEachRecipient(t *testing.T) {
+	t.Parallel()
+	s := compile(t, mailmanager.Rule{Unless: to("x@x"), Actions: actions(relay())})
+	s.rules[0].conditions[0].test, s.rules[0].conditions[0].why = halfBlind{}, "the test says so"
+	for _, unless := range []int{0, 1} { // the condition is one of Unless, or of Conditions
+		s.rules[0].unless = unless
+		got := evaluate(s, factsOf(""), recipientsOf("a@a", "b@b", "c@c"), always(OutcomeQueued))
+		i := slices.IndexFunc(got.Reasons[0].Conditions, func(c Condition) bool { return c.Result == match.CannotTell })
+		if i < 0 {
+			t.Fatalf("unless %d: got %+v", unless, got.Reasons)
+		}
+		c := got.Reasons[0].Conditions[i]
+		if strings.Join(c.Recipients, " ") != "b@b c@c" || c.Why != "the test says so" || len(got.Reasons[0].Matched) != 3*(1-unless) {
+			t.Errorf("unless %d: got %+v, %d matched", unless, c, len(got.Reasons[0].Matched))
 		}
 	}
 }
