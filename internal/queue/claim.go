@@ -29,7 +29,8 @@ func (q *Queue) wantsClaim(l *lane) bool {
 	case l.rest.After(now):
 		return false
 	case l.name.Held():
-		return !q.heldAlarm(l).After(now)
+		alarm := q.heldAlarm(l)
+		return !alarm.IsZero() && !alarm.After(now)
 	case !l.runs() || l.due.After(q.now(l)):
 		return false
 	case l.state == stateWaiting:

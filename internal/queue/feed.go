@@ -80,17 +80,31 @@ func (q *Queue) wantsWorker(l *lane) bool {
 }
 
 // mayEmploy reports whether the lane may have one more worker. Lanes with targets outside share cfg.Workers: when all are
-// taken the lane gets in line, and whoever has more than a fair share, or an idle worker, gives one up.
+// taken a lane that has less than its fair share gets in line, and whoever has more, or an idle worker, gives one up.
 func (q *Queue) mayEmploy(l *lane) bool {
 	if !l.Probe || q.busy < q.cfg.Workers {
 		return true
 	}
-	if !l.hungry {
+	if !l.hungry && l.workers < q.fairShare(l) {
 		l.hungry = true
 		q.hungry = append(q.hungry, l)
 		q.dismissOne()
 	}
 	return false
+}
+
+// fairShare is how many workers each lane has when all that want some have as many. l is counted as one of them.
+func (q *Queue) fairShare(l *lane) int {
+	lanes := q.busyLanes
+	if l.workers == 0 && !l.hungry {
+		lanes++
+	}
+	for _, h := range q.hungry {
+		if h.workers == 0 {
+			lanes++
+		}
+	}
+	return max(1, q.cfg.Workers/lanes)
 }
 
 // employ starts a worker.
@@ -201,7 +215,7 @@ func (q *Queue) unwanted(l *lane) bool {
 	if q.stopping || l.state == stateWaiting {
 		return true
 	}
-	return l.Probe && len(q.hungry) > 0 && l.workers > max(1, q.cfg.Workers/(q.busyLanes+len(q.hungry)))
+	return l.Probe && len(q.hungry) > 0 && l.workers > q.fairShare(l)
 }
 
 // Lane implements Feed.

@@ -117,18 +117,19 @@ func (q *Queue) abandon() {
 // releaseAll gives back what is still ready.
 func (q *Queue) releaseAll(ctx context.Context) {
 	q.mu.Lock()
-	var keys []spool.ItemKey
+	left := q.suspects
 	for _, l := range q.lanes {
 		for w := l.ready.pop(); w != nil; w = l.ready.pop() {
-			q.leave(w)
-			keys = append(keys, w.Item.ItemKey)
+			left = append(left, w)
 		}
 	}
-	for _, w := range q.suspects {
+	var keys []spool.ItemKey
+	for _, w := range left {
 		q.leave(w)
+		delete(q.owned, w.Item.ItemKey)
 		keys = append(keys, w.Item.ItemKey)
 	}
-	q.suspects, q.ready = nil, 0
+	q.suspects, q.alone, q.ready = nil, nil, 0
 	q.mu.Unlock()
 	if len(keys) == 0 {
 		return

@@ -302,10 +302,10 @@ func (q *Queue) finish(batch []*ending) {
 		q.unsettled--
 		delete(q.owned, e.work.Item.ItemKey)
 		switch {
+		case e.back: // one that was not ours any more is claimable too, or soon
+			q.rests(e.work.Item.Lane, e.work.Item.Due)
 		case e.err != nil:
 			q.finishLost(e)
-		case e.back:
-			q.rests(e.work.Item.Lane, e.work.Item.Due)
 		default:
 			delete(q.interrupted, e.work.Item.ItemKey)
 			q.succeed(e)

@@ -1,0 +1,249 @@
+package queue
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/internal/schedule"
+	"sluice/internal/spool"
+)
+
+const (
+	day     = 24 * time.Hour
+	decade  = 3650 * day
+	resting = spool.Lane("held/unrouted")
+)
+
+// holding is an executor that holds everything.
+var holding = map[string]Executor{"process": stepper{step: func(_ context.Context, w *Work) Result {
+	return Result{Held: []Hold{{Reason: "unrouted", Recipients: w.Item.Recipients, Detail: "no rule took it"}}}
+}}}
+
+func TestHeldMailEndsAfterTheHoldingTime(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		heldFor time.Duration
+		before  time.Duration // it is there still
+		after   time.Duration // it is gone; 0: never
+	}{
+		{"default", 0, 7*day - time.Second, 7*day + time.Minute},
+		{"setting", time.Hour, time.Hour - time.Second, time.Hour + time.Minute},
+		{"for ever", -1, 13 * time.Hour, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, holding, func(c *Config) { c.HeldFor = tt.heldFor })
+				const n = claimBatch + 10
+				r.queued(spool.LaneProcess, n)
+				time.Sleep(tt.before)
+				synctest.Wait()
+				if got := len(r.items(resting)); got != n {
+					t.Fatalf("%d items are held, want %d", got, n)
+				}
+				if tt.after == 0 {
+					return
+				}
+				time.Sleep(tt.after - tt.before)
+				synctest.Wait()
+				r.empty()
+				held := r.trace.held()
+				if last := held[len(held)-1]; len(held) != 2*n || !strings.Contains(last.Reason, "discarded after the holding time") || last.Lane != string(resting) {
+					t.Errorf("trace has %d events, the last %+v", len(held), last)
+				}
+			})
+		})
+	}
+}
+
+func TestHeldMailIsBoundedInOctets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, holding, func(c *Config) { c.HeldOctets = 10 * 20 })
+		var last spool.ItemKey
+		for range 400 {
+			last = r.accept(spool.LaneProcess, "").Item.ItemKey
+			time.Sleep(time.Millisecond)
+		}
+		r.q.Notify(spool.LaneProcess)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		items := r.items(resting)
+		if len(items) != 10 || items[9].ItemKey != last {
+			t.Errorf("%d items are held, want the 10 newest", len(items))
+		}
+		if held := r.trace.held(); !strings.Contains(held[len(held)-1].Reason, "as the oldest") {
+			t.Errorf("trace ends with %+v", held[len(held)-1])
+		}
+		r.tidy()
+	})
+}
+
+// wall is a clock that can be stepped beside the one of the bubble, which then stands for the monotonic one.
+type wall struct{ step atomic.Int64 }
+
+func (w *wall) set(c *Config) {
+	start := time.Now()
+	c.Now = func() time.Time { return time.Now().Add(time.Duration(w.step.Load())).Round(0) }
+	c.Elapsed = func() time.Duration { return time.Since(start) }
+}
+
+// moments are when something happened.
+type moments struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (m *moments) add() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at = append(m.at, time.Now())
+}
+
+func (m *moments) all() []time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.at)
+}
+
+// failing is an executor that defers everything, and counts.
+func failing(attempts *moments) map[string]Executor {
+	return map[string]Executor{"relay": stepper{Settings{Concurrency: 1, Probe: true}, func(_ context.Context, w *Work) Result {
+		attempts.add()
+		return Result{Deferred: w.Item.Recipients, Reply: "450 later"}
+	}}}
+}
+
+// TestClockJumps steps the wall clock while mail waits (S31): no mass expiry, no early retry storm, and none too late.
+func TestClockJumps(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		step    time.Duration
+		restart bool
+		soonest time.Duration // of the next attempt, after the step
+		latest  time.Duration
+	}{
+		{"ten years ahead", decade, false, 25 * time.Minute, 35 * time.Minute},
+		{"ten years back", -decade, false, 25 * time.Minute, 35 * time.Minute},
+		{"ten years ahead, over a restart", decade, true, 0, time.Minute},
+		{"ten years back, over a restart", -decade, true, 0, 35 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const n = 50
+				var attempts moments
+				clock := &wall{}
+				r := newRig(t, failing(&attempts), clock.set)
+				r.queued(relayLane, n)
+				time.Sleep(35 * time.Minute) // attempts at 0, 1, 3, 7, 15, 31 minutes; the next is due at 63
+				synctest.Wait()
+				if got := len(attempts.all()); got != 6*n {
+					t.Fatalf("%d attempts before the step, want %d", got, 6*n)
+				}
+				if tt.restart {
+					r.stop()
+				}
+				clock.step.Store(int64(tt.step))
+				if tt.restart {
+					r.restart(failing(&attempts), clock.set)
+				}
+				stepped := time.Now()
+				time.Sleep(40 * time.Minute)
+				synctest.Wait()
+				if got := len(attempts.all()) - 6*n; got != n {
+					t.Fatalf("%d attempts in 40 minutes after the step, want one for each item: %d", got, n)
+				}
+				for _, at := range attempts.all()[6*n:] {
+					if after := at.Sub(stepped); after < tt.soonest || after > tt.latest {
+						t.Fatalf("attempt %v after the step, want %v to %v", after, tt.soonest, tt.latest)
+					}
+				}
+				if held := r.items("held/expired"); len(held) != 0 {
+					t.Errorf("%d items were given up", len(held))
+				}
+				r.tidy()
+			})
+		})
+	}
+}
+
+// TestHeldMailSurvivesClockJumps steps the clock past the holding time (S31).
+func TestHeldMailSurvivesClockJumps(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			clock := &wall{}
+			r := newRig(t, holding, clock.set)
+			r.queued(spool.LaneProcess, 5)
+			time.Sleep(time.Hour)
+			if restart {
+				r.stop()
+			}
+			clock.step.Store(int64(decade))
+			if restart {
+				r.restart(holding, clock.set)
+			}
+			time.Sleep(11 * time.Hour)
+			synctest.Wait()
+			clock.step.Store(0) // somebody noticed
+			time.Sleep(day)
+			synctest.Wait()
+			if n := len(r.items(resting)); n != 5 {
+				t.Errorf("restart %v: %d items are held, want 5", restart, n)
+			}
+			r.tidy()
+		})
+	}
+}
+
+// TestNewMailFlowsAfterAClockJump has sessions that date what they accept by a wall clock that was stepped.
+func TestNewMailFlowsAfterAClockJump(t *testing.T) {
+	t.Parallel()
+	for _, step := range []time.Duration{decade, -decade, time.Hour, -time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			clock := &wall{}
+			r := newRig(t, map[string]Executor{"process": stepper{step: func(context.Context, *Work) Result { return Result{} }}}, clock.set)
+			time.Sleep(time.Hour)
+			clock.step.Store(int64(step))
+			c := r.accept("nowhere", "somebody") // dated as ingress does
+			item := c.Item
+			item.Lane, item.Due = spool.LaneProcess, time.Now().Add(step)
+			if err := r.spool.Settle(t.Context(), spool.Settlement{Owner: "somebody", Out: []spool.ItemKey{item.ItemKey}, In: []spool.Item{item}}); err != nil {
+				t.Fatal(err)
+			}
+			c.Content.Release()
+			r.q.Notify(spool.LaneProcess)
+			time.Sleep(2 * pollTime)
+			synctest.Wait()
+			if why, behind := r.q.Behind(); behind {
+				t.Errorf("step %v: behind: %s", step, why)
+			}
+			r.empty()
+		})
+	}
+}
+
+// TestGiveUpNeedsAWitness restarts a queue under a clock that is years ahead: what fails then is not given up.
+func TestGiveUpNeedsAWitness(t *testing.T) {
+	t.Parallel()
+	q := New(Config{Now: time.Now})
+	young := &spool.Message{ReceivedAt: time.Now().Add(-decade)}
+	if q.givenUp(young, 3) {
+		t.Error("given up at the third attempt of a process that has just begun")
+	}
+	if !q.givenUp(young, 38) {
+		t.Error("not given up although its attempts took five days")
+	}
+	if q.cfg.HeldFor != schedule.DefaultHolding {
+		t.Errorf("holding time is %v", q.cfg.HeldFor)
+	}
+}
