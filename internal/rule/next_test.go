@@ -37,6 +37,28 @@ func steps(taken []taken) []string {
 	return out
 }
 
+// withoutState is what a reason knows of steps too.
+func withoutState(in []taken) []taken {
+	var out []taken
+	for _, s := range in {
+		out = append(out, taken{Rule: s.Rule, Action: s.Action, Name: s.Name, Recipients: s.Recipients})
+	}
+	return out
+}
+
+// outsideActions are the steps as the reasons tell them.
+func outsideActions(reasons []Reason) []taken {
+	var out []taken
+	for _, r := range reasons {
+		for _, a := range r.Actions {
+			if a.Name == ActionRelay {
+				out = append(out, taken{Rule: r.Rule, Action: a.Action, Name: a.Name, Recipients: a.Recipients})
+			}
+		}
+	}
+	return out
+}
+
 func TestEngine(t *testing.T) {
 	t.Parallel()
 	dropOnFailure := relay(mailmanager.ActionFailurePolicyDrop)
@@ -202,6 +224,9 @@ func TestEngine(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.unrouted, steps(got.Unrouted)); diff != "" {
 				t.Errorf("unrouted: %s", diff)
+			}
+			if diff := cmp.Diff(withoutState(got.Steps), outsideActions(got.Reasons)); diff != "" {
+				t.Errorf("steps, and what the reasons say of them: %s", diff)
 			}
 		})
 	}
