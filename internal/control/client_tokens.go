@@ -2,10 +2,7 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"sluice/internal/mailmanager"
@@ -26,8 +23,9 @@ type request struct {
 }
 
 // once carries out a Create call unless one with its client token was carried out already: then it returns that one's
-// id, or ConflictException when the requests differ. Of concurrent calls with one token, all but one wait for the result.
-// The token is stored by run, in the transaction of the resource. Source: Mail Manager, A1.
+// id, or ConflictException when the requests differ. The token is stored by run, in the transaction of the resource: of
+// concurrent calls with one token, all but one wait for the store and are then answered like the first.
+// Source: Mail Manager, A1.
 func (c *Control) once(ctx context.Context, req request, run func(*store.Token) (string, error)) (id string, err error) {
 	if req.token == nil {
 		return run(nil)
@@ -36,16 +34,11 @@ func (c *Control) once(ctx context.Context, req request, run func(*store.Token) 
 	if err != nil {
 		return "", err
 	}
-	leave, err := c.flights.enter(ctx, token.TokenKey)
-	if err != nil {
-		return "", err
-	}
-	defer leave()
 	if id, err := c.replay(ctx, token); !errors.Is(err, store.ErrNotFound) {
 		return id, err
 	}
 	id, err = run(token)
-	if errors.Is(err, store.ErrTokenTaken) { // by another node, a moment ago
+	if errors.Is(err, store.ErrTokenTaken) { // by a concurrent call, whose transaction was first
 		return c.replay(ctx, token)
 	}
 	return id, err
@@ -63,19 +56,11 @@ func (c *Control) newToken(req request) (*store.Token, error) {
 	}, nil
 }
 
-// fingerprint tells equal requests from others, the token aside. It is keyed: a request may have a password in it, which
-// a plain hash would let others guess (S40).
+// fingerprint tells equal requests from others. It is keyed: a request may have a password in it, which a plain hash would
+// let others guess (S40).
 func (c *Control) fingerprint(input any) ([]byte, error) {
 	encoded, err := encode(input)
 	if err != nil {
-		return nil, err
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(encoded, &members); err != nil {
-		return nil, fmt.Errorf("take a %T apart: %w", input, err)
-	}
-	delete(members, "ClientToken")
-	if encoded, err = encode(members); err != nil { // in the order of the keys
 		return nil, err
 	}
 	return seal.MAC(c.keys.clientToken, encoded), nil
@@ -91,37 +76,4 @@ func (c *Control) replay(ctx context.Context, token *store.Token) (id string, er
 		return "", mailmanager.Errorf(mailmanager.CodeConflict, "The client token was used for another request")
 	}
 	return string(before.Response), nil
-}
-
-// flights are the calls with a client token that run now.
-type flights struct {
-	mu      sync.Mutex
-	running map[store.TokenKey]chan struct{} // closed when the call ends
-}
-
-// enter waits until no other call with the token runs, and returns what ends this one.
-func (f *flights) enter(ctx context.Context, key store.TokenKey) (leave func(), err error) {
-	for {
-		f.mu.Lock()
-		other, busy := f.running[key]
-		if !busy {
-			done := make(chan struct{})
-			f.running[key] = done
-			f.mu.Unlock()
-			return func() { f.leave(key, done) }, nil
-		}
-		f.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (f *flights) leave(key store.TokenKey, done chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.running, key)
-	close(done)
 }

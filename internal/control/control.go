@@ -52,7 +52,6 @@ type Control struct {
 	cfg        Config
 	operations map[string]operation
 	locks      keyLocks
-	flights    flights
 	lifecycle  lifecycle
 	keys       derivedKeys
 }
@@ -80,7 +79,6 @@ func Open(ctx context.Context, cfg Config) (*Control, error) {
 	}}
 	c.operations = c.table()
 	c.locks.seed = maphash.MakeSeed()
-	c.flights.running = map[store.TokenKey]chan struct{}{}
 	c.lifecycle.init()
 	if err := c.load(ctx); err != nil {
 		return nil, fmt.Errorf("load the resources: %w", err)

@@ -162,6 +162,9 @@ func TestCreateIngressPointRefusals(t *testing.T) {
 			broken := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 			in.Type, in.IngressPointConfiguration = &mtls, trustStore(ca+broken, "")
 		}, "cAContent"},
+		{"a CA by another name", func(in *request) {
+			in.Type, in.IngressPointConfiguration = &mtls, trustStore(strings.ReplaceAll(ca, "CERTIFICATE", "TRUSTED CERTIFICATE"), "")
+		}, "cAContent"},
 		{"lists that are a CA", func(in *request) { in.Type, in.IngressPointConfiguration = &mtls, trustStore(ca, ca) }, "crlContent"},
 		{"a listener that does not exist", func(in *request) { in.Tags = tags("sluice:listener", "nowhere") }, "sluice:listener"},
 		{"one listener of two that exists", func(in *request) { in.Tags = tags("sluice:listener", "mx+nowhere") }, "sluice:listener"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,14 @@ func (s *sockets) Bound(key control.Key) []string {
 		return p.Listeners
 	}
 	return []string{"127.0.0.1:2525"}
+}
+
+// entered reports whether a call for the point is under way.
+func (s *sockets) entered(key control.Key) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	runtime.Gosched()
+	return s.busy[key]
 }
 
 func (s *sockets) set(change func(*sockets)) {

@@ -73,6 +73,22 @@ func TestSecretReadsBackByNameAndARN(t *testing.T) {
 	}
 }
 
+// The ARN of another account's secret is not one's own secret of the same name.
+func TestForeignARNsAreNotOwnSecrets(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	do[secretsmanager.CreateSecretResponse](p, "CreateSecret", secretRequest("s", "mine"))
+	for _, arn := range []string{
+		"arn:aws:secretsmanager:eu-west-1:222222222222:secret:s", "arn:aws:secretsmanager:us-east-1:111111111111:secret:s",
+		"arn:aws-cn:secretsmanager:eu-west-1:111111111111:secret:s", "arn:aws:ses:eu-west-1:111111111111:secret:s",
+		"arn:aws:secretsmanager:eu-west-1:111111111111:s",
+	} {
+		if value, err := p.Secret(t.Context(), home, arn); err == nil {
+			t.Errorf("%s: got %q", arn, value)
+		}
+	}
+}
+
 // A name may look as if it had a suffix of its own.
 func TestSecretNamesThatLookLikeARNs(t *testing.T) {
 	t.Parallel()

@@ -124,7 +124,8 @@ func (s *Store) write(ctx context.Context, f func(tx *sql.Tx) error) error {
 		return err
 	}
 	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+		_ = tx.Rollback() // nothing that it could say explains more than err
+		return err
 	}
 	return tx.Commit()
 }
