@@ -50,18 +50,18 @@ func (c *Control) listSecrets(ctx context.Context, scope Scope, in *secretsmanag
 // resourcesFrom yields the resources of a page and of those that follow: filters may pass over any number of them.
 func (c *Control) resourcesFrom(ctx context.Context, page store.Page) iter.Seq2[store.Resource, error] {
 	return func(yield func(store.Resource, error) bool) {
-		for last := false; !last; {
+		for {
 			found, err := c.cfg.Store.List(ctx, page)
 			if err != nil {
 				yield(store.Resource{}, err)
 				return
 			}
-			last = len(found) < page.N
-			for _, r := range found {
-				if page.After = (store.Position{Created: r.Created, ID: r.ID}); !yield(r, nil) {
-					return
-				}
+			wanted := !slices.ContainsFunc(found, func(r store.Resource) bool { return !yield(r, nil) })
+			if !wanted || len(found) < page.N {
+				return
 			}
+			last := found[len(found)-1]
+			page.After = store.Position{Created: last.Created, ID: last.ID}
 		}
 	}
 }
