@@ -81,8 +81,8 @@ type Sockets interface {
 	// HasListener reports whether the configuration names such a listener.
 	HasListener(name string) bool
 	// Open makes the point reachable: it opens the pool address the point already has, or picks one, or joins the named
-	// listeners. It returns the pool address it uses (empty with named listeners). Opening what is open is a no-op. The
-	// error is the StatusReason of a FAILED point.
+	// listeners. It returns the pool address it uses (empty with named listeners). Opening what is open is a no-op, unless
+	// the point's listeners are others now: then it moves. The error is the StatusReason of a FAILED point.
 	Open(ctx context.Context, p *IngressPoint) (poolAddress string, err error)
 	// Close makes the point unreachable. Closing what is not open is a no-op.
 	Close(ctx context.Context, key Key)

@@ -22,14 +22,11 @@ const passwordGrace = 14 * 24 * time.Hour
 
 // credentials are what an ingress point's clients prove themselves by. The zero value is that of an OPEN point.
 type credentials struct {
-	Password   *password              `json:",omitempty"`
-	Previous   *password              `json:",omitempty"`
-	SecretArn  *mailmanager.SecretArn `json:",omitempty"`
-	TrustStore *trustStore            `json:",omitempty"`
+	Password   *password               `json:",omitempty"`
+	Previous   *password               `json:",omitempty"`
+	SecretArn  *mailmanager.SecretArn  `json:",omitempty"`
+	TrustStore *mailmanager.TrustStore `json:",omitempty"`
 }
-
-// trustStore is mailmanager.TrustStore with a name of its own for what is stored.
-type trustStore = mailmanager.TrustStore
 
 // password is enough to check a password, in a microsecond, and not enough to tell it: a keyed hash with a salt, whose
 // key is derived from the master key.
@@ -127,7 +124,7 @@ const (
 	pemCRL         = "X509 CRL"
 )
 
-func checkTrustStore(path string, t *trustStore) error {
+func checkTrustStore(path string, t *mailmanager.TrustStore) error {
 	err := checkPEM(string(mailmanager.Value(t.CAContent)), pemCertificate, func(der []byte) error {
 		_, err := x509.ParseCertificate(der)
 		return err

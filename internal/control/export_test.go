@@ -24,7 +24,7 @@ func (c *Control) Maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 	c.maintain(ctx, retry, sweep)
 }
 
-// Stored reports whether the newest password, or the one before it while it is accepted, is the text.
+// PasswordIs reports whether the newest password, or the one before it while it is accepted, is the text.
 func (c *Control) PasswordIs(ctx context.Context, key Key, text string) (newest, previous bool, err error) {
 	s, err := c.readCredentials(ctx, kindIngressPoint.key(key.Scope, key.ID))
 	if err != nil {
