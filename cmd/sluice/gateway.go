@@ -185,12 +185,12 @@ func (g *gateway) openAPI(context.Context) error {
 	return nil
 }
 
-// run lets mail in and through until drain. The end of ctx does not end it: sessions that are running then may still
-// bring mail.
+// start opens the sockets of the ingress points. It returns at once, and before run and drain are called.
+func (g *gateway) start(ctx context.Context) { g.control.Start(context.WithoutCancel(ctx)) }
+
+// run lets mail through until drain. The end of ctx does not end it: sessions that are running then may still bring mail.
 func (g *gateway) run(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
-	g.control.Start(ctx)
-	g.queue.Run(ctx)
+	g.queue.Run(context.WithoutCancel(ctx))
 	return nil
 }
 

@@ -115,6 +115,7 @@ func (s *server) url() string {
 // ones have 30 seconds. It returns nil when it was told to stop.
 func (s *server) Run(ctx context.Context) error {
 	parts, failed := errgroup.WithContext(ctx)
+	s.gateway.start(failed)
 	for _, w := range s.web {
 		parts.Go(w.serve)
 	}
