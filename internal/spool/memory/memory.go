@@ -124,7 +124,7 @@ func (s *Spool) Accept(ctx context.Context, a spool.Acceptance) (spool.Content, 
 	in.Buffer = nil
 	e := &entry{message: &a.Message, content: bytes.Join(content.Bytes(), nil), items: map[uint32]*item{}}
 	s.messages[a.Message.ID] = e
-	if _, ok := s.rules[a.Message.RuleSet]; !ok {
+	if _, ok := s.rules[a.Message.RuleSet]; !ok && len(a.Rules) > 0 {
 		s.rules[a.Message.RuleSet] = bytes.Clone(a.Rules)
 	}
 	for _, i := range a.Items {
@@ -139,10 +139,8 @@ func (s *Spool) Claim(ctx context.Context, lane spool.Lane, n int, owner string,
 		return nil, next, err
 	}
 	defer s.mu.Unlock()
+	s.expire(owner, now)
 	for _, i := range s.lanes[lane] {
-		if i.owner != "" && i.owner != owner && !i.until.After(now) {
-			s.loseLease(i)
-		}
 		if i.owner != "" {
 			continue
 		}
@@ -153,6 +151,17 @@ func (s *Spool) Claim(ctx context.Context, lane spool.Lane, n int, owner string,
 		claimed = append(claimed, spool.Claimed{Item: i.Item, Message: s.messages[i.Message].message})
 	}
 	return claimed, time.Time{}, nil
+}
+
+// expire takes from others than claimer what ended by now.
+func (s *Spool) expire(claimer string, now time.Time) {
+	for _, items := range s.lanes {
+		for _, i := range items {
+			if i.owner != claimer && !i.until.After(now) {
+				s.loseLease(i)
+			}
+		}
+	}
 }
 
 // Settle implements spool.Spool.

@@ -87,7 +87,7 @@ func (s *Spool) refill(l *lane) error {
 	if !ok {
 		return nil
 	}
-	read, more, err := s.readIndex(l.name, from, refillKeys)
+	read, more, err := s.readIndex(l.name, from, l.window.refill)
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	if err != nil {

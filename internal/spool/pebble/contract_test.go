@@ -11,7 +11,10 @@ import (
 	"sluice/internal/spool/spooltest"
 )
 
-var quiet = slog.New(slog.NewJSONHandler(io.Discard, nil))
+var quiet = jsonLog(io.Discard)
+
+// jsonLog logs to a writer.
+func jsonLog(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)) }
 
 // openOn opens a spool on a file system.
 func openOn(t testing.TB, fs vfs.FS, budget *spool.Budget) *Spool {
@@ -30,7 +33,6 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// TestContractBeyondBudget runs the suite where no content has room in memory, so that all of it is streamed.
 func TestContractOnDisk(t *testing.T) {
 	t.Parallel()
 	spooltest.Run(t, func(t testing.TB, budget *spool.Budget) spool.Spool {
@@ -38,6 +40,16 @@ func TestContractOnDisk(t *testing.T) {
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}
+		return s
+	})
+}
+
+// TestHistories runs with windows so small that lanes are read on and cut short all the time.
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	spooltest.Compare(t, func(t testing.TB, budget *spool.Budget) spool.Spool {
+		s := openOn(t, vfs.NewMem(), budget)
+		s.state.window = window{front: 3, refill: 2}
 		return s
 	})
 }

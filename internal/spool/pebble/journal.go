@@ -20,8 +20,7 @@ const (
 	journalName   = "running"
 	journalHeader = "sluice running \x01\n" // its last but one octet is the format number
 	slotOctets    = 64
-	slotKeyOctets = idOctets + seqOctets
-	slotUsed      = slotKeyOctets + 4 // then the checksum
+	slotKeyOctets = idOctets + seqOctets // then the checksum
 )
 
 var errJournalFormat = errors.New("journal of running steps: unknown format")
@@ -90,7 +89,7 @@ func slotSum(slot []byte) uint32 {
 // Begin implements spool.Journal. A slot that cannot be written is worth no step: at worst a crash is not counted.
 func (j *journal) Begin(key spool.ItemKey) int {
 	slot := j.take(key)
-	var content [slotUsed]byte
+	var content [slotOctets]byte
 	copy(content[:], key.Message[:])
 	binary.BigEndian.PutUint32(content[idOctets:], key.Seq)
 	binary.LittleEndian.PutUint32(content[slotKeyOctets:], slotSum(content[:]))
@@ -115,13 +114,13 @@ func (j *journal) take(key spool.ItemKey) int {
 	return j.slots - 1
 }
 
-func (j *journal) write(slot int, content [slotUsed]byte) {
+func (j *journal) write(slot int, content [slotOctets]byte) {
 	_, _ = j.file.WriteAt(content[:], int64(slot+1)*slotOctets)
 }
 
 // End implements spool.Journal.
 func (j *journal) End(slot int) {
-	j.write(slot, [slotUsed]byte{})
+	j.write(slot, [slotOctets]byte{})
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.free = append(j.free, slot)

@@ -7,10 +7,14 @@ import (
 	"sluice/internal/spool"
 )
 
-const (
-	frontMax   = 1024 // orders of a lane kept in memory, and a few more while they come in
-	refillKeys = 256  // keys of the lane index read at once
-)
+// window is how much of a lane is kept in memory.
+type window struct {
+	front  int // orders, and a few more while the index is being read
+	refill int // keys of the index read at once
+}
+
+// defaultWindow keeps 40 KiB of each long lane.
+func defaultWindow() window { return window{front: 1024, refill: 256} }
 
 // lane is what is known in memory of one lane, so that Claim need not search it: the orders at its front, and a bound
 // below which nothing unclaimed stands but those. What is claimed or gone is passed over once, not by every Claim.
@@ -18,6 +22,7 @@ const (
 // All fields but refilling are guarded by state.mu.
 type lane struct {
 	name   spool.Lane
+	window window
 	items  int   // those that are being written too
 	octets int64 // of their messages
 
@@ -39,8 +44,8 @@ func (l *lane) offer(o order) {
 		return
 	}
 	l.insert(o)
-	if len(l.front) > frontMax && l.touched == nil {
-		kept := frontMax / 2
+	if len(l.front) > l.window.front && l.touched == nil {
+		kept := l.window.front / 2
 		l.bound, l.end = l.front[kept], false
 		l.front = slices.Clip(l.front[:kept])
 	}

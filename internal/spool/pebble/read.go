@@ -185,7 +185,7 @@ func (s *Spool) Scan(ctx context.Context, lane spool.Lane, after *spool.Item, n 
 	found := make([]spool.Claimed, 0, len(orders))
 	for _, o := range orders {
 		e, err := r.read(o.key(), nil)
-		if errors.Is(err, spool.ErrNotFound) && e.message == nil { // settled since the index was read
+		if errors.Is(err, spool.ErrNotFound) && e.item.Lane == "" && e.message == nil { // settled since the index was read
 			continue
 		}
 		if err == nil && (e.item.Lane != lane || orderOf(&e.item) != o) { // moved since

@@ -21,8 +21,8 @@ func (s *Spool) checkFormat() error {
 		return err
 	}
 	defer closeQuietly(it)
-	for _, valid := range [...]bool{it.First(), it.Last()} {
-		if valid && it.Key()[0] != keyFormat {
+	for _, to := range [...]func() bool{it.First, it.Last} {
+		if to() && it.Key()[0] != keyFormat {
 			return fmt.Errorf("key format %d, this version knows %d: %w", it.Key()[0], keyFormat, errNewer)
 		}
 	}

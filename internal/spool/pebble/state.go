@@ -16,6 +16,7 @@ import (
 type state struct {
 	mu      sync.Mutex
 	settled *sync.Cond // a settlement has ended
+	window  window     // of lanes
 	lanes   map[spool.Lane]*lane
 	leases  map[spool.ItemKey]*lease
 	owners  map[string]*owner
@@ -58,6 +59,7 @@ const unknownItems = math.MaxInt32
 
 func newState() *state {
 	st := &state{
+		window:  defaultWindow(),
 		lanes:   map[spool.Lane]*lane{},
 		leases:  map[spool.ItemKey]*lease{},
 		owners:  map[string]*owner{},
@@ -103,7 +105,7 @@ func (f *flight) size() int64 {
 func (st *state) laneOf(name spool.Lane) *lane {
 	l := st.lanes[name]
 	if l == nil {
-		l = &lane{name: name, end: true}
+		l = &lane{name: name, window: st.window, end: true}
 		st.lanes[name] = l
 	}
 	return l

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/netip"
@@ -428,5 +427,3 @@ func calls(ctx context.Context, f *fixture) map[string]error {
 	_, errs["lanes"] = f.Lanes(ctx)
 	return errs
 }
-
-var _ = fmt.Sprint
