@@ -15,6 +15,7 @@ import (
 	"sluice/internal/awsapi"
 	"sluice/internal/control"
 	"sluice/internal/ingress"
+	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 	"sluice/internal/process"
 	"sluice/internal/queue"
@@ -175,14 +176,30 @@ func (g *gateway) openAPI(context.Context) error {
 		{Name: "queue", Failing: g.queue.Behind},
 	}
 	g.api = awsapi.New(awsapi.Config{
-		Services:    []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
-		Admin:       admin.New(admin.Config{Traces: g.trace, Points: g.control, Sockets: g.ingress, Lanes: g.spool, Readiness: g.readiness, Version: version()}),
+		Services: []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
+		Admin: admin.New(admin.Config{
+			Traces: g.trace, Points: g.control, Sockets: g.ingress, Lanes: g.spool, Readiness: g.readiness,
+			StatusReason: g.statusReason, Version: version(),
+		}),
 		Credentials: s.credentials,
 		Regions:     s.cfg.Regions,
 		Log:         s.log,
 		Metrics:     s.registry,
 	})
 	return nil
+}
+
+// statusReason asks the control plane why a point is FAILED: the snapshot that sessions read does not have it.
+func (g *gateway) statusReason(key control.Key) string {
+	operation, _ := mailmanager.Lookup("GetIngressPoint")
+	caller := awsapi.Caller{Account: key.Account, Region: key.Region}
+	id := mailmanager.IngressPointId(key.ID)
+	answer, err := g.control.Handle(context.Background(), caller, operation, &mailmanager.GetIngressPointRequest{IngressPointId: &id})
+	point, ok := answer.(*mailmanager.GetIngressPointResponse)
+	if err != nil || !ok {
+		return "" // it was deleted meanwhile
+	}
+	return mailmanager.Value(point.StatusReason)
 }
 
 // start opens the sockets of the ingress points. It returns at once, and before run and drain are called.
