@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -135,15 +136,16 @@ func (c *quickstartCommand) next(out io.Writer, s *server, endpoint string, outc
 	fmt.Fprintf(out, `
 The server runs until you press Ctrl-C. In another terminal:
 
-  export AWS_ENDPOINT_URL=%[1]s SLUICE_ENDPOINT=%[1]s AWS_REGION=%[2]s
+  export AWS_ENDPOINT_URL=%[1]s SLUICE_ENDPOINT=%[1]s
+  export AWS_REGION=%[2]s AWS_DEFAULT_REGION=%[2]s
   export AWS_ACCESS_KEY_ID=%[3]s
   export AWS_SECRET_ACCESS_KEY=%[4]s
 
   aws mailmanager list-ingress-points
-  sluice listeners
-  sluice trace %[5]s
+  %[8]s listeners
+  %[8]s trace %[5]s
   swaks --server %[6]s --port %[7]s --from a@example.org --to b@example.com
-`, endpoint, defaultRegion, s.credentials.keyID, s.credentials.secret, outcome.MessageID, host, port)
+`, endpoint, defaultRegion, s.credentials.keyID, s.credentials.secret, outcome.MessageID, host, port, os.Args[0])
 }
 
 // freeAddresses replaces default addresses that are taken by free ones, and says so. An address that somebody chose stays.
