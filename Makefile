@@ -24,11 +24,10 @@ soak:
 bench:
 	test/bench/run
 
-# Every fuzz target there is, for a while each.
+# Every fuzz target there is, for a while each, on one core each.
 fuzz:
-	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' cmd internal test | while IFS=: read -r file target; do \
-		go test "./$$(dirname "$$file")" -run='^$$' -fuzz="^$${target#func }\$$" -fuzztime=$(FUZZTIME) || exit 1; \
-	done
+	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' cmd internal test | sort | sed 's#/[^/]*:func # #' | \
+		xargs -P "$$(getconf _NPROCESSORS_ONLN)" -n 2 sh -c 'go test "./$$0" -run="^\$$" -fuzz="^$$1\$$" -fuzztime=$(FUZZTIME) -parallel=1'
 
 lint:
 	@unformatted=$$(gofmt -l cmd internal test); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
