@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -167,6 +168,17 @@ func TestFreeAddresses(t *testing.T) {
 	got, notes, err := freeAddresses(chosen)
 	if err != nil || got.API != chosen.API || got.SMTP != chosen.SMTP || len(notes) > 0 {
 		t.Errorf("got %+v, %v, %v", got, notes, err)
+	}
+}
+
+func TestADefaultAddressThatIsTakenIsReplaced(t *testing.T) {
+	t.Parallel()
+	if listener, err := net.Listen("tcp", defaultAPI); err == nil { // else somebody else has it, which does as well
+		defer listener.Close()
+	}
+	got, notes, err := freeAddresses(Config{API: defaultAPI, SMTP: "127.0.0.1:1-1"})
+	if err != nil || got.API != "127.0.0.1:0" || len(notes) != 1 || !strings.Contains(notes[0], defaultAPI) {
+		t.Errorf("got %s, %v, %v, want any free address and a note", got.API, notes, err)
 	}
 }
 
