@@ -14,6 +14,7 @@ build:
 
 # Every test, with the race detector. Tests of software that is not installed are skipped, and say how it is installed.
 test:
+	go vet ./...
 	go test -race -shuffle=on ./...
 
 # The long tests: many messages, kills and outages, without the race detector.
