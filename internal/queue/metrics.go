@@ -64,16 +64,18 @@ func (m *metrics) gauges(q *Queue) []prometheus.Collector {
 		gauge("mailmanager_queue_running_steps", "Steps that are running.", func() int { return q.running }),
 		gauge("mailmanager_queue_unsettled_steps", "Steps that ended and are not settled yet.", func() int { return q.unsettled }),
 		gauge("mailmanager_queue_memory_octets", "Content that lanes hold in memory.", func() int { return int(q.octets) }),
-		gauge("mailmanager_queue_lanes_waiting", "Lanes that wait because their target cannot be reached.", func() int {
-			n := 0
-			for _, l := range q.lanes {
-				if l.state == stateWaiting {
-					n++
-				}
-			}
-			return n
-		}),
+		gauge("mailmanager_queue_lanes_waiting", "Lanes that wait because their target cannot be reached.", q.lanesWaiting),
 	}
+}
+
+func (q *Queue) lanesWaiting() int {
+	n := 0
+	for _, l := range q.lanes {
+		if l.state == stateWaiting {
+			n++
+		}
+	}
+	return n
 }
 
 // of looks the counters of a kind of lane up.
