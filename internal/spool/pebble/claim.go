@@ -145,7 +145,7 @@ func (s *Spool) readTaken(w *want, now time.Time) ([]spool.Claimed, error) {
 	defer closeQuietly(r)
 	claimed := make([]spool.Claimed, 0, len(w.taken))
 	for _, l := range w.taken {
-		e, err := r.read(l.at.key(), s.state.messageOf(l.flight))
+		e, err := r.read(l.at.key(), s.state.knownOf(l.flight))
 		if err != nil && l.lane.name != spool.LaneCorrupt {
 			s.putAside(l, e, now, err)
 			continue
@@ -156,10 +156,10 @@ func (s *Spool) readTaken(w *want, now time.Time) ([]spool.Claimed, error) {
 	return claimed, nil
 }
 
-func (st *state) messageOf(f *flight) *spool.Message {
+func (st *state) knownOf(f *flight) known {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return f.message
+	return known{f.message, f.counted}
 }
 
 // learn keeps what was read of a message with the flight, unless that is known already: since it was read items may

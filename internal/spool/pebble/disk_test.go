@@ -81,35 +81,48 @@ func TestShortWithinASecond(t *testing.T) {
 // TestReclaim: while space is short what settled messages held is given back.
 func TestReclaim(t *testing.T) {
 	t.Parallel()
-	short := func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: 1, TotalBytes: 10 * gib}, nil }
-	s, err := Open("spool", Config{FS: vfs.NewMem(), Logger: quiet, Usage: short})
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	defer s.Close()
-	for range 20 {
-		m := spooltest.Message()
-		accept(t, s, spool.Acceptance{Message: m, Items: []spool.Item{spooltest.Item(&m, 1, "l", spooltest.Epoch)}, Owner: "o"}, spooltest.Octets(100_000))
-		if err := s.db.Flush(); err != nil {
-			t.Fatalf("flush: %v", err)
-		}
-		if err := s.Settle(t.Context(), spool.Settlement{Owner: "o", Out: []spool.ItemKey{{Message: m.ID, Seq: 1}}}); err != nil {
-			t.Fatalf("settle: %v", err)
-		}
-	}
-	lower, upper := spaceBounds(spaceContent)
-	held := func() uint64 {
-		octets, err := s.db.EstimateDiskUsage(lower, upper)
+	synctest.Test(t, func(t *testing.T) {
+		short := func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: 1, TotalBytes: 10 * gib}, nil }
+		s, err := Open("spool", Config{FS: vfs.NewMem(), Logger: quiet, Usage: short})
 		if err != nil {
-			t.Fatalf("usage: %v", err)
+			t.Fatalf("open: %v", err)
 		}
-		return octets
+		for range 20 {
+			comeAndGo(t, s)
+		}
+		before := contentOnDisk(t, s)
+		time.Sleep(time.Second) // of the bubble's clock
+		synctest.Wait()
+		if after := contentOnDisk(t, s); after > before/10 {
+			t.Errorf("content of settled messages holds %d octets, of %d", after, before)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatalf("close: %v", err)
+		}
+	})
+}
+
+// comeAndGo settles a message after it was written to a table.
+func comeAndGo(t *testing.T, s *Spool) {
+	t.Helper()
+	m := spooltest.Message()
+	accept(t, s, spool.Acceptance{Message: m, Items: []spool.Item{spooltest.Item(&m, 1, "l", spooltest.Epoch)}, Owner: "o"}, spooltest.Octets(100_000))
+	if err := s.db.Flush(); err != nil {
+		t.Fatalf("flush: %v", err)
 	}
-	before := held()
-	s.checkDisk()
-	if after := held(); after > before/10 {
-		t.Errorf("content of settled messages holds %d octets, of %d", after, before)
+	if err := s.Settle(t.Context(), spool.Settlement{Owner: "o", Out: []spool.ItemKey{{Message: m.ID, Seq: 1}}}); err != nil {
+		t.Fatalf("settle: %v", err)
 	}
+}
+
+func contentOnDisk(t *testing.T, s *Spool) uint64 {
+	t.Helper()
+	lower, upper := spaceBounds(spaceContent)
+	octets, err := s.db.EstimateDiskUsage(lower, upper)
+	if err != nil {
+		t.Fatalf("usage: %v", err)
+	}
+	return octets
 }
 
 func TestMetrics(t *testing.T) {

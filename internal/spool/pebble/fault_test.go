@@ -136,8 +136,8 @@ func TestSlowCommitIsTakenBack(t *testing.T) {
 // TestBudgetBoundsMemory streams many large messages at once through a small budget.
 func TestBudgetBoundsMemory(t *testing.T) {
 	t.Parallel()
-	const sessions, size, piece = 20, 3 << 20, 32 << 10
-	budget := spool.NewBudget(4 << 20)
+	const sessions, size, piece = 8, 3 << 19, 32 << 10
+	budget := spool.NewBudget(1 << 20)
 	s := openOn(t, vfs.NewMem(), budget)
 	defer s.Close()
 	content := spooltest.Octets(size)

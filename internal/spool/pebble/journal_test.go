@@ -130,7 +130,7 @@ func writeFile(t *testing.T, fs vfs.FS, name string, content []byte) {
 	if err != nil {
 		t.Fatalf("create: %v", err)
 	}
-	if _, err := f.Write(content); err != nil {
+	if _, err := f.Write(bytes.Clone(content)); err != nil { // which it may change
 		t.Fatalf("write: %v", err)
 	}
 	closeQuietly(f)

@@ -11,7 +11,7 @@ import (
 const (
 	memTableOctets   = 32 << 20  // what comes and goes within it is never written to a table
 	memTablesMax     = 4         // then writers wait for a flush
-	cacheOctets      = 16 << 20  // nothing is read back in the happy case
+	cacheOctets      = 80 << 20  // the memtables count within it, or nothing would be left for blocks
 	walOctetsPerSync = 1 << 20   // streamed content goes to the disk steadily, not all with the next sync
 	l0Compact        = 4         // sublevels
 	l0Stop           = 36        // sublevels; then writers wait for a compaction

@@ -3,10 +3,8 @@ package pebble
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -55,15 +53,21 @@ func (s *Spool) newReader() (*reader, error) {
 // Close ends the reading.
 func (r *reader) Close() error { return r.it.Close() }
 
-// read finds an item, its message unless that is known, and how many items the message has. With an error it returns
-// what could be read.
-func (r *reader) read(key spool.ItemKey, known *spool.Message) (entry, error) {
-	e, err := r.seek(key, known)
+// known is what is in memory of a message already.
+type known struct {
+	message *spool.Message // nil: it is to be read
+	counted bool           // its items need not be counted
+}
+
+// read finds an item, its message unless that is known, and how many items the message has unless they are counted. With
+// an error it returns what could be read.
+func (r *reader) read(key spool.ItemKey, k known) (entry, error) {
+	e, err := r.seek(key, k)
 	if err == nil {
 		return e, nil
 	}
 	// One block that cannot be read hides its neighbours from an iterator, not from a reader that asks for one key.
-	e = entry{item: spool.Item{ItemKey: key}, message: known}
+	e = entry{item: spool.Item{ItemKey: key}, message: k.message}
 	item, itemErr := r.spool.readItem(key)
 	if itemErr == nil {
 		e.item = item
@@ -78,41 +82,48 @@ func (r *reader) read(key spool.ItemKey, known *spool.Message) (entry, error) {
 	return e, errors.Join(itemErr, messageErr)
 }
 
-// seek is read in one pass over the message and its items.
-func (r *reader) seek(key spool.ItemKey, known *spool.Message) (entry, error) {
-	e := entry{message: known}
-	prefix := appendMessageKey(nil, key.Message)
+// seek is read in one pass: over the item alone if nothing else is wanted, else over the message and its items.
+func (r *reader) seek(key spool.ItemKey, k known) (e entry, err error) {
+	var scratch [64]byte
+	prefix := appendMessageKey(scratch[:0], key.Message)
 	prefix = prefix[:len(prefix)-1]
-	var messageFound, itemFound bool
-	var err error
-	for valid := r.it.SeekGE(prefix); valid && bytes.HasPrefix(r.it.Key(), prefix); valid = r.it.Next() {
+	start := prefix
+	alone := k.message != nil && k.counted
+	if alone {
+		start = appendItemKey(nil, key)
+	}
+	e.message = k.message
+	found := false
+	for valid := r.it.SeekGE(start); valid && bytes.HasPrefix(r.it.Key(), prefix); valid = r.it.Next() {
 		_, part, seq, err := parseMessagesKey(r.it.Key())
 		switch {
 		case err != nil:
-			return e, fmt.Errorf("key %x: %w: %w", r.it.Key(), spool.ErrCorrupt, err)
-		case part == partMessage:
-			messageFound = true
-			if known == nil {
-				e.message, e.streamed, err = decodeMessage(r.it.Value())
+			err = fmt.Errorf("key %x: %w: %w", r.it.Key(), spool.ErrCorrupt, err)
+		case part == partItem:
+			e.items++
+			if seq == key.Seq {
+				found = true
+				e.item, err = spool.DecodeItem(r.it.Value())
 			}
-		case seq == key.Seq:
-			itemFound = true
-			e.item, err = spool.DecodeItem(r.it.Value())
-			e.items++
-		default:
-			e.items++
+		case k.message == nil:
+			e.message, e.streamed, err = decodeMessage(r.it.Value())
 		}
-		if err != nil {
-			return e, err
+		if err != nil || alone {
+			return e, r.missing(key, found, err)
 		}
 	}
-	if err = r.it.Error(); err != nil {
+	if err := r.it.Error(); err != nil {
 		return e, readError(err)
 	}
-	if !messageFound || !itemFound {
-		return e, fmt.Errorf("item %s/%d: %w", key.Message, key.Seq, spool.ErrNotFound)
+	return e, r.missing(key, found && e.message != nil, nil)
+}
+
+// missing is err, or that the item is not there.
+func (r *reader) missing(key spool.ItemKey, found bool, err error) error {
+	if err == nil && !found {
+		return fmt.Errorf("item %s/%d: %w", key.Message, key.Seq, spool.ErrNotFound)
 	}
-	return e, nil
+	return err
 }
 
 // Message implements spool.Spool.
@@ -184,7 +195,7 @@ func (s *Spool) Scan(ctx context.Context, lane spool.Lane, after *spool.Item, n 
 	defer closeQuietly(r)
 	found := make([]spool.Claimed, 0, len(orders))
 	for _, o := range orders {
-		e, err := r.read(o.key(), nil)
+		e, err := r.read(o.key(), known{})
 		if errors.Is(err, spool.ErrNotFound) && e.item.Lane == "" && e.message == nil { // settled since the index was read
 			continue
 		}
@@ -246,112 +257,4 @@ func (st *state) stats() []spool.LaneStat {
 	}
 	slices.SortFunc(stats, func(a, b spool.LaneStat) int { return strings.Compare(string(a.Lane), string(b.Lane)) })
 	return stats
-}
-
-// Content implements spool.Spool. A value that is missing or cannot be read ends the reading with ErrCorrupt, never
-// early with success.
-func (s *Spool) Content(ctx context.Context, id message.ID, from int64) (io.ReadCloser, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	m, streamed, err := s.findMessage(id)
-	if err != nil {
-		return nil, fmt.Errorf("content of %s: %w", id, err)
-	}
-	r := &contentReader{spool: s, id: id, at: max(0, min(from, m.Size)), end: m.Size}
-	if streamed && r.at > 0 && r.at < r.end {
-		if r.skip, err = s.intoValue(id, r.at); err != nil {
-			return nil, fmt.Errorf("content of %s: %w", id, err)
-		}
-	} else if !streamed {
-		r.skip = int(r.at % spool.ChunkOctets)
-	}
-	return r, nil
-}
-
-// findMessage returns a message from memory when it is claimed, else from the disk.
-func (s *Spool) findMessage(id message.ID) (m *spool.Message, streamed bool, err error) {
-	s.state.mu.Lock()
-	if f := s.state.flights[id]; f != nil {
-		m, streamed = f.message, f.streamed
-	}
-	s.state.mu.Unlock()
-	if m != nil {
-		return m, streamed, nil
-	}
-	value, err := s.get(appendMessageKey(nil, id), nil)
-	if err != nil {
-		return nil, false, err
-	}
-	return decodeMessage(value)
-}
-
-// intoValue returns how far an offset lies behind the start of its value.
-func (s *Spool) intoValue(id message.ID, at int64) (int, error) {
-	lower, upper := contentBounds(id)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return 0, readError(err)
-	}
-	defer closeQuietly(it)
-	if !it.SeekLT(appendContentKey(nil, id, at+1)) {
-		if err := it.Error(); err != nil {
-			return 0, readError(err)
-		}
-		return 0, fmt.Errorf("no value at %d: %w", at, spool.ErrCorrupt)
-	}
-	key := it.Key()
-	return int(at - int64(binary.BigEndian.Uint64(key[len(key)-8:]))), nil
-}
-
-// contentReader reads a message's values one after the other. It is used by one goroutine.
-type contentReader struct {
-	spool *Spool
-	id    message.ID
-	at    int64 // offset of the next octet
-	end   int64
-	skip  int    // octets of the next value that lie before at
-	rest  []byte // of the value that is being read
-	value []byte // memory for values
-}
-
-// Read implements io.Reader.
-func (r *contentReader) Read(p []byte) (int, error) {
-	if len(r.rest) == 0 {
-		if r.at >= r.end {
-			return 0, io.EOF
-		}
-		if err := r.next(); err != nil {
-			return 0, fmt.Errorf("content of %s at %d: %w", r.id, r.at, err)
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	r.at += int64(n)
-	return n, nil
-}
-
-// next reads the value that holds the next octet. It copies it, so that a slow reader keeps nothing of the store.
-func (r *contentReader) next() (err error) {
-	if err := r.spool.enter(context.Background()); err != nil {
-		return err
-	}
-	defer r.spool.leave()
-	r.value, err = r.spool.get(appendContentKey(nil, r.id, r.at-int64(r.skip)), r.value)
-	if errors.Is(err, spool.ErrNotFound) || err == nil && len(r.value) <= r.skip {
-		return fmt.Errorf("missing: %w", spool.ErrCorrupt)
-	}
-	if err != nil {
-		return err
-	}
-	r.rest, r.skip = r.value[r.skip:], 0
-	r.rest = r.rest[:min(int64(len(r.rest)), r.end-r.at)]
-	return nil
-}
-
-// Close implements io.Closer.
-func (r *contentReader) Close() error {
-	r.at, r.rest = r.end, nil
-	return nil
 }

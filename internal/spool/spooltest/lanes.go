@@ -263,13 +263,15 @@ func testLanes(t *testing.T, f *fixture) {
 
 // testLongLane takes a lane apart that is longer than any window on it, with items given back and coming in meanwhile.
 func testLongLane(t *testing.T, f *fixture) {
-	const n = 3000
-	m := Message()
-	var items []spool.Item
-	for seq := range uint32(n) {
-		items = append(items, Item(&m, seq, "l", after(int(seq)/10)))
+	const messages, each, n = 60, 50, 3000
+	for i := range messages {
+		m := Message()
+		var items []spool.Item
+		for seq := range uint32(each) {
+			items = append(items, Item(&m, seq, "l", after((i*7+int(seq))/10)))
+		}
+		f.acceptItems(&m, []byte("x"), "", items...)
 	}
-	f.acceptItems(&m, []byte("x"), "", items...)
 	seen := map[spool.ItemKey]int{}
 	for round := 0; len(seen) < n; round++ {
 		claimed := f.claim("l", 100, "a", after(n))
