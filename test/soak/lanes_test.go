@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func TestStuckLaneBesideOneThatFlows(t *testing.T) {
 		t.Errorf("%d attempts at once at a next hop that does not answer, want 1", peak)
 	}
 
-	server = restartWaiting(t, server)
+	server = restartWaiting(t, server, address)
 	dead.Behave(sink.Behaviour{})
 	began := time.Now()
 	if err := dead.Await(within(t), stuck); err != nil {
@@ -67,11 +68,19 @@ func flow(t *testing.T, address string, far *sink.Sink, prefix string, messages,
 	return float64(messages) / time.Since(began).Seconds()
 }
 
-func restartWaiting(t *testing.T, server *harness.Server) *harness.Server {
+// restartWaiting stops the server and starts it again, and holds it to how soon it listens and what it takes.
+func restartWaiting(t *testing.T, server *harness.Server, address string) *harness.Server {
 	t.Helper()
 	server.Stop(t)
 	began := time.Now()
 	server = server.Restart(t, quickRetries...)
+	harness.Eventually(t, "the ingress point listens", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
 	took, resident := time.Since(began), server.ResidentMiB(t)
 	t.Logf("restarted with %v waiting: listening after %v, %d MiB resident", lanes(t, server), took, resident)
 	if took > listeningWithin {
