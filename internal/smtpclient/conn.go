@@ -93,7 +93,7 @@ type Conn struct {
 }
 
 // Dial connects to an address, host:port with the host best an IP address, and greets. The error wraps a *smtp.Reply
-// when the host refused by one. Ending ctx stops the connecting; the dialogue after it is bounded by the timeouts.
+// when the host refused by one. Ending ctx ends it at once, also while the host keeps silent: no message is under way yet.
 func Dial(ctx context.Context, address string, cfg Config) (*Conn, error) {
 	timeouts := cfg.Timeouts.orDefault()
 	dial := cfg.Dial
@@ -106,8 +106,13 @@ func Dial(ctx context.Context, address string, cfg Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	unwatch := context.AfterFunc(ctx, func() { nc.Close() })
 	c := newConn(nc, timeouts)
-	if err := c.introduce(cfg.Hello); err != nil {
+	err = c.introduce(cfg.Hello)
+	if !unwatch() { // ctx ended, and the connection with it
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
 		nc.Close()
 		return nil, err
 	}

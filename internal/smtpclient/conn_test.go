@@ -134,6 +134,26 @@ func TestConnectTimeout(t *testing.T) {
 	})
 }
 
+// TestDialEndsWhileTheHostKeepsSilent: a server that stops does not wait for a greeting that may never come.
+func TestDialEndsWhileTheHostKeepsSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		silent := func(context.Context, string, string) (net.Conn, error) { return ours, nil }
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		start := time.Now()
+		_, err := Dial(ctx, "192.0.2.1:25", Config{Dial: silent})
+		if took := time.Since(start); !errors.Is(err, context.Canceled) || took != time.Second {
+			t.Errorf("got %v after %v, want the end of the context after 1s", err, took)
+		}
+		if _, err := ours.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the connection is still open: %v", err)
+		}
+	})
+}
+
 // TestDeliverOverTCP sends over a real socket, with content larger than every buffer, and sends again after a pause.
 func TestDeliverOverTCP(t *testing.T) {
 	t.Parallel()
