@@ -66,13 +66,10 @@ var (
 	_ spool.Journal = (*journal)(nil)
 )
 
-// Open opens the spool in a directory, which is made when it is not there. It sweeps what a crash left, and reads the
+// Open opens the spool in a directory, which is made, durably, when it is not there. It sweeps what a crash left, and reads the
 // index of the lanes; messages and content are not read. Only one process can have it open.
 func Open(dir string, c Config) (*Spool, error) {
 	c = c.withDefaults(dir)
-	if err := c.FS.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open spool %s: %w", dir, err)
-	}
 	s := &Spool{
 		state:      newState(),
 		budget:     c.Budget,
