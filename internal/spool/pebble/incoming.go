@@ -68,25 +68,30 @@ func (in *incoming) take(p []byte) int {
 	return n
 }
 
-// spill writes the buffer to the store and empties it.
+// spill writes the buffer to the store, a value at a time, and empties it.
 func (in *incoming) spill() error {
-	s := in.spool
-	if err := s.enter(context.Background()); err != nil {
+	if err := in.spool.enter(context.Background()); err != nil {
 		return err
 	}
-	defer s.leave()
-	batch := s.db.NewBatchWithSize(in.buffer.Size() + batchOverhead)
+	defer in.spool.leave()
+	for _, piece := range in.buffer.Bytes() {
+		if err := in.spillPiece(piece); err != nil {
+			return fmt.Errorf("write content of %s: %w", in.id, err)
+		}
+	}
+	in.buffer.Discard()
+	return nil
+}
+
+func (in *incoming) spillPiece(piece []byte) error {
+	batch := in.spool.db.NewBatchWithSize(len(piece) + batchOverhead)
 	defer closeQuietly(batch)
 	if in.spilled == 0 {
 		setKey(batch, appendOrphanKey(nil, in.id))
 	}
-	setContent(batch, in)
-	if err := s.db.Apply(batch, pebble.NoSync); err != nil {
-		return fmt.Errorf("write content of %s: %w", in.id, err)
-	}
-	in.spilled += int64(in.buffer.Size())
-	in.buffer.Discard()
-	return nil
+	set(batch, appendContentKey(nil, in.id, in.spilled), piece)
+	in.spilled += int64(len(piece)) // whatever comes of it: an Abort must look for it
+	return in.spool.db.Apply(batch, pebble.NoSync)
 }
 
 // Size implements spool.Incoming.
