@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"strings"
 	"time"
 
 	"sluice/internal/mailmanager"
@@ -147,13 +148,17 @@ func checkTrustStore(path string, t *mailmanager.TrustStore) error {
 
 var errNotPEM = errors.New("not a sequence of such PEM blocks")
 
-// checkPEM refuses text that is not one or more PEM blocks of a type that parse.
+// pemBegin is how every block begins. RFC 7468, section 2.
+const pemBegin = "-----BEGIN "
+
+// checkPEM refuses text that is not one or more PEM blocks of a type that parse. Every block that begins must end, too:
+// the decoder passes over others, and a revocation list that was cut off would revoke nothing in silence.
 func checkPEM(text, blockType string, parse func(der []byte) error) error {
 	rest := []byte(text)
 	for n := 0; ; n++ {
 		var block *pem.Block
 		block, rest = pem.Decode(rest)
-		if block == nil && n > 0 {
+		if block == nil && n > 0 && n == strings.Count(text, pemBegin) {
 			return nil
 		}
 		if block == nil || block.Type != blockType {

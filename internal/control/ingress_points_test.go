@@ -165,6 +165,15 @@ func TestCreateIngressPointRefusals(t *testing.T) {
 		{"a CA by another name", func(in *request) {
 			in.Type, in.IngressPointConfiguration = &mtls, trustStore(strings.ReplaceAll(ca, "CERTIFICATE", "TRUSTED CERTIFICATE"), "")
 		}, "cAContent"},
+		{"a CA and one that is cut off", func(in *request) {
+			in.Type, in.IngressPointConfiguration = &mtls, trustStore(ca+ca[:len(ca)/2], "")
+		}, "cAContent"},
+		{"a CA that is cut off before another", func(in *request) {
+			in.Type, in.IngressPointConfiguration = &mtls, trustStore(ca[:len(ca)/2]+"\n"+ca, "")
+		}, "cAContent"},
+		{"a list and one that is cut off", func(in *request) {
+			in.Type, in.IngressPointConfiguration = &mtls, trustStore(ca, crl+crl[:len(crl)/2])
+		}, "crlContent"},
 		{"lists that are a CA", func(in *request) { in.Type, in.IngressPointConfiguration = &mtls, trustStore(ca, ca) }, "crlContent"},
 		{"a listener that does not exist", func(in *request) { in.Tags = tags("sluice:listener", "nowhere") }, "sluice:listener"},
 		{"one listener of two that exists", func(in *request) { in.Tags = tags("sluice:listener", "mx+nowhere") }, "sluice:listener"},
