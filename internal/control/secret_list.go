@@ -88,12 +88,17 @@ func passes(entry secretsmanager.SecretListEntry, filters []secretsmanager.Filte
 }
 
 // satisfies reports whether one of the filter's values is the beginning of the property that it names, or, written with
-// ! in front, is not. Letter case counts in names and tags only.
+// ! in front, is not. Letter case counts in names and tags only, and not when anything is asked for.
 func satisfies(entry secretsmanager.SecretListEntry, f secretsmanager.Filter) bool {
+	key := mailmanager.Value(f.Key)
+	fold := func(text string) string { return text }
+	if key == "description" || key == "all" {
+		fold = strings.ToLower
+	}
 	return slices.ContainsFunc(f.Values, func(wanted string) bool {
-		wanted, negated := strings.CutPrefix(wanted, "!")
-		return negated != slices.ContainsFunc(properties(entry, mailmanager.Value(f.Key)), func(p string) bool {
-			return strings.HasPrefix(p, wanted)
+		wanted, negated := strings.CutPrefix(fold(wanted), "!")
+		return negated != slices.ContainsFunc(properties(entry, key), func(p string) bool {
+			return strings.HasPrefix(fold(p), wanted)
 		})
 	})
 }

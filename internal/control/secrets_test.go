@@ -367,7 +367,12 @@ func TestListSecretsPagesAndFilters(t *testing.T) {
 		{"by two filters", secretsmanager.ListSecretsRequest{Filters: append(filter("tag-key", "team"), filter("name", "test/3")...)}, "test/3"},
 		{"by tag value", secretsmanager.ListSecretsRequest{Filters: filter("tag-value", "odd")}, "test/1 test/3"},
 		{"by description", secretsmanager.ListSecretsRequest{Filters: filter("description", "Odd")}, "test/1 test/3"},
+		{"by description in other letters", secretsmanager.ListSecretsRequest{Filters: filter("description", "oDD")}, "test/1 test/3"},
+		{"not by description in other letters", secretsmanager.ListSecretsRequest{Filters: filter("description", "!oDD")}, "prod/0 prod/2 prod/4"},
+		{"by name in other letters", secretsmanager.ListSecretsRequest{Filters: filter("name", "TEST/")}, ""},
+		{"by tag in other letters", secretsmanager.ListSecretsRequest{Filters: filter("tag-key", "TEAM")}, ""},
 		{"by anything", secretsmanager.ListSecretsRequest{Filters: filter("all", "Odd")}, "test/1 test/3"},
+		{"by anything in other letters", secretsmanager.ListSecretsRequest{Filters: filter("all", "TEST/")}, "test/1 test/3"},
 		{"by owner", secretsmanager.ListSecretsRequest{Filters: filter("owning-service", "x")}, ""},
 	}
 	for _, test := range tests {
