@@ -373,6 +373,22 @@ func TestCallerIdentityA30(t *testing.T) {
 	}
 }
 
+// Clients take the partition of the ARNs that they make from this one.
+func TestCallerIdentityIsOfTheRegionsPartitionA30(t *testing.T) {
+	t.Parallel()
+	for region, want := range map[string]string{
+		"eu-central-1":   "<Arn>arn:aws:iam::000000000000:root</Arn>",
+		"cn-north-1":     "<Arn>arn:aws-cn:iam::000000000000:root</Arn>",
+		"us-gov-west-1":  "<Arn>arn:aws-us-gov:iam::000000000000:root</Arn>",
+		"eusc-de-east-1": "<Arn>arn:aws-eusc:iam::000000000000:root</Arn>",
+	} {
+		got, err := getCallerIdentity(t.Context(), Caller{Account: testAccount, Region: region}, []byte("Action=GetCallerIdentity"))
+		if err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s: got %s, %v, want %s", region, got, err, want)
+		}
+	}
+}
+
 func TestPanicIsAnInternalFailure(t *testing.T) {
 	t.Parallel()
 	f := newFixture(func(Caller, string, any) (any, error) { panic("broken invariant") })

@@ -78,7 +78,7 @@ func getCallerIdentity(_ context.Context, caller Caller, body []byte) ([]byte, e
 	return xml.Marshal(callerIdentity{
 		Namespace: stsNamespace,
 		// A key belongs to an account and to no user within it.
-		ARN:       "arn:aws:iam::" + caller.Account + ":root",
+		ARN:       "arn:" + mailmanager.Partition(caller.Region) + ":iam::" + caller.Account + ":root",
 		UserID:    caller.Account,
 		Account:   caller.Account,
 		RequestID: caller.RequestID,

@@ -72,7 +72,7 @@ func (k kind) key(scope Scope, id string) store.Key {
 func snapshotKey(key store.Key) Key { return Key{Scope: key.Scope, ID: key.ID} }
 
 func (k kind) arnOf(scope Scope, id string) string {
-	return arn{partition: partition(scope.Region), service: mailmanager.SigningName, scope: scope, resource: k.arn + "/" + id}.String()
+	return arn{partition: mailmanager.Partition(scope.Region), service: mailmanager.SigningName, scope: scope, resource: k.arn + "/" + id}.String()
 }
 
 // notFound is the answer for a well-formed id that is not there, or not the caller's: the two cannot be told apart (S36).
@@ -106,20 +106,6 @@ func parseARN(text string) (a arn, ok bool) {
 
 func (a arn) String() string {
 	return strings.Join([]string{"arn", a.partition, a.service, a.scope.Region, a.scope.Account, a.resource}, ":")
-}
-
-// partition is the part of AWS that a region belongs to.
-func partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	case strings.HasPrefix(region, "eusc-"):
-		return "aws-eusc"
-	default:
-		return "aws"
-	}
 }
 
 // idFromARN returns the id in an ARN of this kind and scope. An ARN of another account, region or partition names

@@ -28,7 +28,7 @@ var (
 func newSecretSuffix() string { return rand.Text()[:suffixLength] }
 
 func secretARN(key store.Key) string {
-	return arn{partition: partition(key.Region), service: secretsmanager.SigningName, scope: key.Scope, resource: secretResource + key.ID}.String()
+	return arn{partition: mailmanager.Partition(key.Region), service: secretsmanager.SigningName, scope: key.Scope, resource: secretResource + key.ID}.String()
 }
 
 // foundSecret is a secret as it is stored.
@@ -66,7 +66,7 @@ func (c *Control) findSecret(ctx context.Context, scope Scope, nameOrARN string)
 	}
 	a, ok := parseARN(nameOrARN)
 	id, isSecret := strings.CutPrefix(a.resource, secretResource)
-	if !ok || !isSecret || a.scope != scope || a.service != secretsmanager.SigningName || a.partition != partition(scope.Region) {
+	if !ok || !isSecret || a.scope != scope || a.service != secretsmanager.SigningName || a.partition != mailmanager.Partition(scope.Region) {
 		return foundSecret{}, noSecret() // another account's or region's is as good as none (S36)
 	}
 	if cut := len(id) - suffixLength - 1; cut > 0 && secretSuffix.MatchString(id[cut:]) {
