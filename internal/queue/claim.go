@@ -126,7 +126,8 @@ func (q *Queue) beginClaim(l *lane) (n int, now time.Time) {
 }
 
 // receive makes a Work of a claimed item. It returns nil when the item is in memory already: its lease was lost and has
-// come back, and its step goes on.
+// come back, and its step goes on; or its committer has just given it back, or made it the successor of itself, and has yet
+// to notice. finish then gives back what was claimed here, or it would be ours for ever.
 func (q *Queue) receive(l *lane, c *spool.Claimed) *Work {
 	w := &Work{Item: c.Item, Message: c.Message, content: c.Content, contents: q.cfg.Spool, lane: l}
 	_, twice := q.owned[c.Item.ItemKey]
@@ -135,6 +136,7 @@ func (q *Queue) receive(l *lane, c *spool.Claimed) *Work {
 		w.content = nil
 	}
 	if twice {
+		q.owned[c.Item.ItemKey] = w
 		return nil
 	}
 	return w
@@ -169,7 +171,7 @@ func (q *Queue) sweep(l *lane, w *Work) {
 
 // own counts an item as held by this process although it is not ready.
 func (q *Queue) own(w *Work) {
-	q.owned[w.Item.ItemKey] = struct{}{}
+	q.owned[w.Item.ItemKey] = nil
 	if w.content != nil {
 		w.content.Release()
 		w.content = nil

@@ -18,6 +18,14 @@ func (q *Queue) raise(l *lane, w *Work) {
 	q.settleUnrun(w, c)
 }
 
+// goOn lets the next suspect run when none does, or else all that waited for one.
+func (q *Queue) goOn() {
+	q.pickSuspect()
+	if q.alone == nil {
+		q.serveAll()
+	}
+}
+
 // pickSuspect chooses the next item that runs alone: no other step begins until it has ended, and it begins when all
 // others have ended. One whose lane waits must not hold up the rest.
 func (q *Queue) pickSuspect() {

@@ -117,7 +117,7 @@ func (q *Queue) fits(l *lane, octets int64) bool {
 // enter makes a claimed item ready.
 func (q *Queue) enter(l *lane, w *Work) {
 	w.lane = l
-	q.owned[w.Item.ItemKey] = struct{}{}
+	q.owned[w.Item.ItemKey] = nil
 	if w.content != nil {
 		size := w.content.Size()
 		l.octets += size
@@ -154,7 +154,11 @@ func (q *Queue) unreachable(l *lane, reason string) {
 	wait := q.cfg.Probe.Wait(l.failures, q.cfg.Random())
 	l.state, l.reason, l.until = stateWaiting, reason, q.clock.Now().Add(wait)
 	q.dismiss(l)
+	alone := q.alone
 	q.releaseReady(l)
+	if alone != nil && q.alone == nil {
+		q.goOn()
+	}
 	q.rearm(l)
 	q.cfg.Logger.Warn("lane waits", "lane", string(l.name), "reason", reason, "failures", l.failures, "until", l.until)
 }
@@ -180,6 +184,7 @@ func (q *Queue) wake(l *lane, now time.Time) {
 }
 
 // releaseReady gives the ready items of a lane back to the spool, as they are, so that their memory is free.
+// A suspect may be one of them: see goOn.
 func (q *Queue) releaseReady(l *lane) {
 	for w := l.ready.pop(); w != nil; w = l.ready.pop() {
 		q.ready--
@@ -187,9 +192,6 @@ func (q *Queue) releaseReady(l *lane) {
 			q.alone = nil
 		}
 		q.giveBack(w)
-	}
-	if q.alone == nil && len(q.suspects) > 0 {
-		q.pickSuspect()
 	}
 }
 

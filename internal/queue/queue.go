@@ -123,7 +123,7 @@ type Queue struct {
 	lanes       map[spool.Lane]*lane
 	alarms      alarms
 	claims      []*lane // that want items from the spool, in turn
-	owned       map[spool.ItemKey]struct{}
+	owned       map[spool.ItemKey]*Work // in memory; not nil: claimed again, see receive
 	interrupted map[spool.ItemKey]struct{}
 	suspects    []*Work // crashed twice: each runs alone
 	alone       *Work   // the suspect whose turn it is
@@ -151,7 +151,7 @@ func New(cfg Config) *Queue {
 		drain:       make(chan context.Context, 1),
 		alarm:       make(chan struct{}, 1),
 		lanes:       map[spool.Lane]*lane{},
-		owned:       map[spool.ItemKey]struct{}{},
+		owned:       map[spool.ItemKey]*Work{},
 		interrupted: map[spool.ItemKey]struct{}{},
 		feeds:       map[*feed]struct{}{},
 		idle:        make(chan struct{}),

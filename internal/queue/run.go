@@ -121,6 +121,7 @@ func (q *Queue) releaseAll(ctx context.Context) {
 	for _, l := range q.lanes {
 		for w := l.ready.pop(); w != nil; w = l.ready.pop() {
 			left = append(left, w)
+			q.ready--
 		}
 	}
 	var keys []spool.ItemKey
@@ -129,7 +130,7 @@ func (q *Queue) releaseAll(ctx context.Context) {
 		delete(q.owned, w.Item.ItemKey)
 		keys = append(keys, w.Item.ItemKey)
 	}
-	q.suspects, q.alone, q.ready = nil, nil, 0
+	q.suspects, q.alone = nil, nil
 	q.mu.Unlock()
 	if len(keys) == 0 {
 		return
@@ -169,6 +170,7 @@ func (q *Queue) renew(ctx context.Context) {
 	for _, l := range q.lanes {
 		q.releaseReady(l)
 	}
+	q.goOn()
 }
 
 // poll asks the spool what its lanes hold.

@@ -94,10 +94,7 @@ func (q *Queue) endStep(f *feed, w *Work, c *conclusion) *ending {
 func (q *Queue) afterStep(w *Work, l *lane) {
 	if w == q.alone {
 		q.alone = nil
-		q.pickSuspect()
-		if q.alone == nil {
-			q.serveAll()
-		}
+		q.goOn()
 		return
 	}
 	if q.alone != nil && q.running == 0 {
@@ -300,6 +297,7 @@ func (q *Queue) finish(batch []*ending) {
 	full := q.unsettled >= maxUnsettled
 	for _, e := range batch {
 		q.unsettled--
+		again := q.owned[e.work.Item.ItemKey]
 		delete(q.owned, e.work.Item.ItemKey)
 		switch {
 		case e.back: // one that was not ours any more is claimable too, or soon
@@ -311,6 +309,10 @@ func (q *Queue) finish(batch []*ending) {
 			q.succeed(e)
 		}
 		q.leave(e.work)
+		if _, goesOn := q.owned[e.work.Item.ItemKey]; again != nil && !goesOn {
+			q.own(again)
+			q.giveBack(again)
+		}
 	}
 	if full && q.unsettled < maxUnsettled {
 		q.serveAll()
@@ -328,14 +330,14 @@ func (q *Queue) succeed(e *ending) {
 		w := &Work{Item: *item, Message: e.work.Message, contents: q.cfg.Spool, lane: q.lane(item.Lane)}
 		l := e.lanes[i]
 		if l == nil {
-			q.owned[item.ItemKey] = struct{}{}
+			q.owned[item.ItemKey] = nil
 			q.giveBack(w)
 			continue
 		}
 		q.ready--
 		l.coming--
 		if q.stopping || l.state == stateWaiting {
-			q.owned[item.ItemKey] = struct{}{}
+			q.owned[item.ItemKey] = nil
 			q.giveBack(w)
 			continue
 		}
@@ -348,22 +350,20 @@ func (q *Queue) succeed(e *ending) {
 	}
 }
 
-// finishLost discards a result that the spool did not take. The item is somebody else's now, or will be claimed again.
+// finishLost discards a result that the spool did not take. The item is somebody else's now, or will be claimed again. A
+// settlement that was applied although it was said to have failed is not lost: the first item that came in has the key of
+// the one that went out, so that applying it again leads to the same.
 func (q *Queue) finishLost(e *ending) {
 	q.metrics.lost.Inc()
 	q.cfg.Logger.Error("result of a step is discarded", "lane", string(e.work.Item.Lane), "message_id", e.work.Item.Message.String(),
 		"seq", e.work.Item.Seq, "error", e.err)
-	for i := range e.in {
-		if l := e.lanes[i]; l != nil {
+	for _, l := range e.lanes {
+		if l != nil {
 			q.ready--
 			l.coming--
 		}
-		if e.tried > 1 && e.claim {
-			// An earlier try may have been applied although it failed: its successors would be ours for ever.
-			q.giveBack(&Work{Item: e.in[i], Message: e.work.Message, lane: q.lane(e.in[i].Lane)})
-		}
 	}
-	if !e.back && errors.Is(e.err, spool.ErrCorrupt) {
+	if errors.Is(e.err, spool.ErrCorrupt) {
 		q.giveBack(&Work{Item: e.work.Item, Message: e.work.Message, lane: e.work.lane}) // claimed again, it goes to held/corrupt
 	}
 }
