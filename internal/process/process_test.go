@@ -405,3 +405,28 @@ func BenchmarkProcess(b *testing.B) {
 		processor.step(context.Background(), e, w)
 	}
 }
+
+// outside is a planner that looks something up, which fails once its context has ended.
+type outside struct{ planner }
+
+func (o outside) Plan(ctx context.Context, m *spool.Message, step rule.Step) ([]spool.Item, string) {
+	if err := ctx.Err(); err != nil {
+		return nil, err.Error()
+	}
+	return o.planner.Plan(ctx, m, step)
+}
+
+// TestStepThatRunsIsFinished stops the worker while it has a message in hand: that is no failure of an action's configuration.
+func TestStepThatRunsIsFinished(t *testing.T) {
+	t.Parallel()
+	p, hash := newPlane(t, []mailmanager.Rule{{Actions: []mailmanager.RuleAction{relayTo("r-a")}}})
+	processor := newProcessor(p, false)
+	processor.cfg.Planner = outside{planner{known: []string{rule.ActionRelay}}}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	f := &feed{todo: []*queue.Work{work(t, hash, contents{text: content}, "x@a.example")}}
+	processor.Work(ctx, f)
+	if r := f.results[0]; len(r.Next) != 1 || len(r.Attempts)+len(r.Held)+len(r.Deferred) != 0 {
+		t.Errorf("got %+v, want one item that follows", r)
+	}
+}
