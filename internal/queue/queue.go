@@ -122,7 +122,7 @@ type Queue struct {
 	mu          sync.Mutex // guards all that follows
 	lanes       map[spool.Lane]*lane
 	alarms      alarms
-	claims      []*lane // that want items from the spool, in turn
+	claims      []*lane                 // that want items from the spool, in turn
 	owned       map[spool.ItemKey]*Work // in memory; not nil: claimed again, see receive
 	interrupted map[spool.ItemKey]struct{}
 	suspects    []*Work // crashed twice: each runs alone
