@@ -199,27 +199,39 @@ func TestStepThatEndsClearsTheCount(t *testing.T) {
 	}
 }
 
-// TestSuspectOfAWaitingLaneHoldsUpNobody has an item that must run alone in a lane that cannot be reached.
-func TestSuspectOfAWaitingLaneHoldsUpNobody(t *testing.T) {
+// TestSuspectsOfAWaitingLaneHoldUpNobody has two items that must run alone in a lane that cannot be reached: the first
+// finds that out, and the second must not wait for its turn.
+func TestSuspectsOfAWaitingLaneHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
+		var mu sync.Mutex
+		steps := map[spool.ItemKey]int{}
+		unreachable := 0
 		r := newRig(t, map[string]Executor{
-			"relay": stepper{Settings{Probe: true}, func(context.Context, *Work) Result {
-				if n++; n <= 2 {
+			"relay": stepper{Settings{Concurrency: 2, Probe: true}, func(_ context.Context, w *Work) Result {
+				mu.Lock()
+				defer mu.Unlock()
+				if steps[w.Item.ItemKey]++; steps[w.Item.ItemKey] <= 2 {
 					panic("twice")
 				}
+				unreachable++
 				return Result{Unreachable: "down"}
 			}},
 			"process": stepper{step: func(context.Context, *Work) Result { return Result{} }},
 		}, nil)
-		r.queued(relayLane, 1)
+		// Both are suspects from the start, and in memory at once.
+		for range 2 {
+			c := r.accept(relayLane, "owner")
+			c.Item.Crashes = 2
+			steps[c.Item.ItemKey] = 2
+			r.q.Offer(c)
+		}
 		time.Sleep(10 * time.Second)
 		r.queued(spool.LaneProcess, 5)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if left := len(r.items(spool.LaneProcess)); left != 0 || n != 3 {
-			t.Errorf("%d items were held up, %d steps of the suspect", left, n)
+		if left := len(r.items(spool.LaneProcess)); left != 0 || unreachable != 1 {
+			t.Errorf("%d items were held up, %d attempts", left, unreachable)
 		}
 		r.tidy()
 	})

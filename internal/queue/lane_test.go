@@ -103,12 +103,12 @@ func TestSuccessorsForAWaitingLaneStayInTheSpool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dead := down(0)
-		r := newRig(t, map[string]Executor{
+		r, f := newFaultyRig(t, map[string]Executor{
 			"process": stepper{step: func(_ context.Context, w *Work) Result {
 				return Result{Next: []spool.Item{{Lane: deadLane, Recipients: w.Item.Recipients}}}
 			}},
 			"relay": targets(20, map[spool.Lane]*target{deadLane: dead}),
-		}, nil)
+		})
 		synctest.Wait()
 		for range 50 {
 			r.q.Offer(r.accept(spool.LaneProcess, "owner"))
@@ -119,6 +119,9 @@ func TestSuccessorsForAWaitingLaneStayInTheSpool(t *testing.T) {
 		}
 		if n := len(r.items(deadLane)); n != 50 {
 			t.Errorf("%d items wait, want 50", n)
+		}
+		if n := f.released.Load(); n != 1 {
+			t.Errorf("%d items were claimed and given back, want only the one that was tried", n)
 		}
 		r.tidy()
 	})
@@ -335,7 +338,10 @@ func TestIdleWorkersMakeRoom(t *testing.T) {
 		idler := stepper{Settings: Settings{Concurrency: 4, Probe: true}}
 		r := newRig(t, map[string]Executor{"relay": patient{idler}}, func(c *Config) { c.Workers = 4 })
 		r.queued("relay/1", 10)
-		synctest.Wait()
+		time.Sleep(time.Second)
+		if got := r.state("relay/1").Workers; got != 4 {
+			t.Fatalf("%d workers are idle, want all 4", got)
+		}
 		r.queued("relay/2", 10)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -398,6 +404,37 @@ func TestNext(t *testing.T) {
 		}
 		r.empty()
 	})
+}
+
+// TestProbeIsOneItem has a worker that would hold several items at once.
+func TestProbeIsOneItem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, map[string]Executor{"relay": greedy{stepper{Settings: Settings{Concurrency: 1, Probe: true}}, t}}, nil)
+		r.queued(relayLane, 3)
+		synctest.Wait()
+		r.empty()
+	})
+}
+
+type greedy struct {
+	stepper
+	t *testing.T
+}
+
+func (g greedy) Work(ctx context.Context, feed Feed) {
+	first := feed.Next(ctx, 0)
+	if feed.Next(ctx, 0) != nil {
+		g.t.Error("a second item was given before the first had reached the target")
+	}
+	feed.Done(first, Result{})
+	second, third := feed.Next(ctx, 0), feed.Next(ctx, 0)
+	if second == nil || third == nil {
+		g.t.Error("a lane that is open gives one item at a time")
+		return
+	}
+	feed.Done(third, Result{})
+	feed.Done(second, Result{})
 }
 
 // worker is an executor with one worker at a time.

@@ -180,6 +180,9 @@ func (x *world) live(t *testing.T, messages, restarts int) {
 		time.Sleep(time.Duration(life+1) * 20 * time.Minute)
 		cancel()
 		group.Wait()
+		for _, q := range queues {
+			checkTidy(t, q)
+		}
 	}
 	left := x.left(t)
 	for _, to := range accepted {

@@ -176,10 +176,15 @@ func (r *rig) tidy() {
 	if used := r.budget.Used(); used != 0 {
 		r.Errorf("%d octets of content were not released", used)
 	}
-	r.q.mu.Lock()
-	defer r.q.mu.Unlock()
-	if q := r.q; q.ready+q.running+q.unsettled+len(q.owned)+len(q.suspects) != 0 || q.octets != 0 || q.alone != nil {
-		r.Errorf("ready %d, running %d, unsettled %d, owned %d, suspects %d, octets %d, alone %v",
+	checkTidy(r, r.q)
+}
+
+func checkTidy(t testing.TB, q *Queue) {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ready+q.running+q.unsettled+len(q.owned)+len(q.suspects) != 0 || q.octets != 0 || q.alone != nil {
+		t.Errorf("ready %d, running %d, unsettled %d, owned %d, suspects %d, octets %d, alone %v",
 			q.ready, q.running, q.unsettled, len(q.owned), len(q.suspects), q.octets, q.alone)
 	}
 }

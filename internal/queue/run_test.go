@@ -21,10 +21,16 @@ import (
 // faulty is a spool whose verbs can fail.
 type faulty struct {
 	*memory.Spool
-	settle  atomic.Pointer[func([]spool.Settlement) error] // called instead
-	claim   atomic.Pointer[error]
-	lanes   atomic.Pointer[error]
-	claimed atomic.Int64
+	settle   atomic.Pointer[func([]spool.Settlement) error] // called instead
+	claim    atomic.Pointer[error]
+	lanes    atomic.Pointer[error]
+	claimed  atomic.Int64
+	released atomic.Int64
+}
+
+func (f *faulty) Release(ctx context.Context, owner string, keys ...spool.ItemKey) error {
+	f.released.Add(int64(len(keys)))
+	return f.Spool.Release(ctx, owner, keys...)
 }
 
 func (f *faulty) Settle(ctx context.Context, settlements ...spool.Settlement) error {
