@@ -8,6 +8,7 @@ package process
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -24,8 +25,11 @@ import (
 	"sluice/internal/trace"
 )
 
-// unrouted names the lane of recipients that nothing was done for (Mail Manager, D7).
-const unrouted = "unrouted"
+// Why process lets recipients rest; the lane is held/<reason>.
+const (
+	unrouted     string = "unrouted" // nothing was done for them (Mail Manager, D7)
+	failedReason string = "failed"   // their rule set, or their place in it, is not there any more
+)
 
 // workersPerProcessor: an evaluation hardly ever waits, but now and then it reads a header section from the disk.
 const workersPerProcessor = 2
@@ -98,10 +102,12 @@ func (p *Processor) Work(ctx context.Context, feed queue.Feed) {
 	}
 }
 
-// step takes one message through its rule set. What cannot be read now is tried again later; what never can be read is
-// the queue's to hold.
+// step takes one message through its rule set. What cannot be read now is tried again later; what never can be is held.
 func (p *Processor) step(ctx context.Context, e *evaluation, w *queue.Work) queue.Result {
 	set, err := p.ruleSet(ctx, w.Message)
+	if errors.Is(err, errUnusable) {
+		return never(w, err)
+	}
 	if err != nil {
 		return p.later(w, err)
 	}
@@ -110,11 +116,16 @@ func (p *Processor) step(ctx context.Context, e *evaluation, w *queue.Work) queu
 		return p.later(w, err)
 	}
 	if err := e.begin(set, w, header); err != nil {
-		return queue.Result{Held: []queue.Hold{{Reason: "failed", Recipients: w.Item.Recipients, Detail: err.Error()}}}
+		return never(w, err)
 	}
 	result := p.evaluate(ctx, e, w.Message)
 	p.cannotTell.Add(float64(e.reasons.CannotTell()))
 	return result
+}
+
+// never lets a message rest that no later attempt can process.
+func never(w *queue.Work, err error) queue.Result {
+	return queue.Result{Held: []queue.Hold{{Reason: failedReason, Recipients: w.Item.Recipients, Detail: err.Error()}}}
 }
 
 func (p *Processor) later(w *queue.Work, err error) queue.Result {

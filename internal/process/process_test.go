@@ -339,13 +339,6 @@ func TestWhatCannotBeReadIsDeferred(t *testing.T) {
 	}{
 		{"content", func(*plane) {}, contents{err: broken}},
 		{"rule set", func(p *plane) { p.sets, p.err = nil, broken }, contents{text: content}},
-		{"rule set is not in the spool", func(p *plane) { p.sets, p.sources = nil, nil }, contents{text: content}},
-		{"rule set does not compile", func(p *plane) {
-			for hash := range p.sources {
-				p.sources[hash] = []byte("nonsense")
-			}
-			p.sets = nil
-		}, contents{text: content}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -358,6 +351,35 @@ func TestWhatCannotBeReadIsDeferred(t *testing.T) {
 			}
 			if r.Reply == "" {
 				t.Error("nobody is told why")
+			}
+		})
+	}
+}
+
+// Without the rules it was accepted under a message is held at once: no later attempt finds them.
+func TestMessageWithoutItsRulesIsHeld(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		set  func(*plane)
+	}{
+		{"not in the spool", func(p *plane) { p.sources = nil }},
+		{"corrupt", func(p *plane) { p.err = spool.ErrCorrupt }},
+		{"does not compile", func(p *plane) {
+			for hash := range p.sources {
+				p.sources[hash] = []byte("nonsense")
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, hash := newPlane(t, []mailmanager.Rule{{Actions: []mailmanager.RuleAction{relayTo("r-a")}}})
+			p.sets = nil
+			tt.set(p)
+			r := run(t, newProcessor(p, false), work(t, hash, contents{text: content}, "x@a.example"))[0]
+			if got := describeHeld(r.Held); !slices.Equal(got, []string{"failed: x@a.example"}) || len(r.Deferred) > 0 {
+				t.Errorf("held %q, deferred %v", got, r.Deferred)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -12,6 +13,9 @@ import (
 
 // maxOlderSets is how many rule sets are kept compiled that messages still in the spool were accepted under.
 const maxOlderSets = 256
+
+// errUnusable says that a rule set cannot be had, now or later.
+var errUnusable = errors.New("no rules to go by")
 
 // ruleSet returns the rule set that the message is processed under, compiled: the one that was current when it was accepted
 // (Mail Manager, D19). Mostly that is still the current one.
@@ -24,12 +28,15 @@ func (p *Processor) ruleSet(ctx context.Context, m *spool.Message) (*rule.Set, e
 		return set, nil
 	}
 	source, err := p.cfg.Sources.RuleSet(ctx, m.RuleSet)
-	if err != nil {
+	switch {
+	case errors.Is(err, spool.ErrNotFound), errors.Is(err, spool.ErrCorrupt):
+		return nil, fmt.Errorf("rule set %s as it was: %w: %w", m.RuleSetID, errUnusable, err)
+	case err != nil:
 		return nil, fmt.Errorf("read rule set %s as it was: %w", m.RuleSetID, err)
 	}
 	set, err := rule.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("compile rule set %s as it was: %w", m.RuleSetID, err)
+		return nil, fmt.Errorf("compile rule set %s as it was: %w: %w", m.RuleSetID, errUnusable, err)
 	}
 	p.older.put(m.RuleSet, set)
 	return set, nil
