@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/message"
 	"sluice/internal/spool"
+	"sluice/internal/spool/memory"
 )
 
 // TestClaimOvertakesTheCommitter claims successors that did not fit into memory after they are in the spool, and before the
@@ -79,6 +81,40 @@ func TestSuspectThatGoesBackLetsTheOthersGoOn(t *testing.T) {
 		synctest.Wait()
 		if got := int(done.Load()); got != n {
 			t.Errorf("%d of %d items were done beside a lane that waits", got, n)
+		}
+	})
+}
+
+// unread is a spool in which a message's other items cannot be read.
+type unread struct{ *memory.Spool }
+
+func (u unread) Message(context.Context, message.ID) (*spool.Message, []spool.Item, error) {
+	return nil, nil, spool.ErrCorrupt
+}
+
+// TestCorruptSiblingRepeatsNoStep settles a step that leaves several items although it cannot be read which numbers are
+// taken: to run it again would deliver again, for ever.
+func TestCorruptSiblingRepeatsNoStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var begun atomic.Int64
+		executors := map[string]Executor{"relay": stepper{step: func(_ context.Context, w *Work) Result {
+			begun.Add(1)
+			time.Sleep(time.Second)
+			return Result{Deferred: w.Item.Recipients[:1], Held: []Hold{{Reason: "failed", Recipients: w.Item.Recipients[1:2]}}}
+		}}}
+		r := newRig(t, executors, nil)
+		r.stop()
+		r.restart(executors, func(c *Config) { c.Spool = unread{r.spool} })
+		synctest.Wait()
+		r.q.Offer(r.accept(relayLane, "owner", "later@example.com", "never@example.com", "arrived@example.com"))
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := begun.Load(); got != 1 {
+			t.Errorf("%d steps began, want 1", got)
+		}
+		if deferred, held := r.items(relayLane), r.items(spool.HeldLane("failed")); len(deferred) != 1 || len(held) != 1 {
+			t.Errorf("%d items deferred and %d held, want one each", len(deferred), len(held))
 		}
 	})
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ const (
 	// firstSettleRetry doubles up to lastSettleRetry while the spool fails.
 	firstSettleRetry time.Duration = 50 * time.Millisecond
 	lastSettleRetry  time.Duration = 5 * time.Second
+	// farNumbers is beyond the numbers of items that are counted up.
+	farNumbers uint32 = 1 << 31
 )
 
 // ending is what is to be done in the spool at the end of a step: a settlement, or giving the item back as it is.
@@ -277,13 +280,17 @@ func retriable(err error) bool {
 	}
 }
 
-// number gives the items that come in their numbers. It asks the spool only when there are several.
+// number gives the items that come in their numbers. It asks the spool only when there are several. Where another item of
+// the message cannot be read, chance finds numbers: to run the step again would deliver again, for ever.
 func (c *committer) number(ctx context.Context, e *ending) error {
 	if e.numbered {
 		return nil
 	}
 	err := numbered(e.in, e.work.Item.ItemKey, func() (uint32, error) {
 		_, items, err := c.q.cfg.Spool.Message(ctx, e.work.Item.Message)
+		if errors.Is(err, spool.ErrCorrupt) {
+			return farNumbers + rand.Uint32N(farNumbers/2), nil
+		}
 		return firstFree(items), err
 	})
 	e.numbered = err == nil
