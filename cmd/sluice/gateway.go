@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"sluice/internal/action"
@@ -211,8 +212,9 @@ func (g *gateway) run(ctx context.Context) error {
 	return nil
 }
 
-// drain ends what is running, from the door inwards: no connection is taken any more, idle sessions get 421 and running ones
-// may end, then the queue gives back what it has not done.
+// drain ends what is running: no connection is taken any more and no step begins; idle sessions get 421. Running sessions and
+// running steps have the same time, so that a session which takes all of it cuts no relaying short, which would deliver twice.
+// What sessions still bring waits in the spool for the next start.
 func (g *gateway) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.server.cfg.SessionDrain))
 	defer cancel()
@@ -221,11 +223,15 @@ func (g *gateway) drain() {
 		log.Warn("life cycle of ingress points cut short", "error", err.Error())
 	}
 	g.ingress.Shutdown()
+	var ends sync.WaitGroup
+	defer ends.Wait()
+	ends.Go(func() {
+		if err := g.queue.Drain(ctx); err != nil {
+			log.Warn("running steps cut short; they will run again", "error", err.Error())
+		}
+	})
 	if err := g.smtp.Shutdown(ctx); err != nil {
 		log.Warn("SMTP sessions cut short", "error", err.Error())
-	}
-	if err := g.queue.Drain(ctx); err != nil {
-		log.Warn("running steps cut short; they will run again", "error", err.Error())
 	}
 }
 

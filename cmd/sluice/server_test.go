@@ -245,15 +245,19 @@ func TestQuickstartInOneProcess(t *testing.T) {
 	}
 }
 
-// openPoint makes an OPEN ingress point whose mail is dropped, and returns where it is reached.
-func openPoint(t *testing.T, s *server) string {
-	t.Helper()
-	api := mailmanager.New(mailmanager.Options{
+func apiOf(s *server) *mailmanager.Client {
+	return mailmanager.New(mailmanager.Options{
 		Region: defaultRegion, BaseEndpoint: aws.String(s.url()),
 		Credentials: credentials.NewStaticCredentialsProvider(s.credentials.keyID, s.credentials.secret, ""),
 	})
+}
+
+// openPoint makes an OPEN ingress point for whose mail an action is taken, and returns where it is reached.
+func openPoint(t *testing.T, s *server, action types.RuleAction) string {
+	t.Helper()
+	api := apiOf(s)
 	rules, err := api.CreateRuleSet(t.Context(), &mailmanager.CreateRuleSetInput{
-		RuleSetName: aws.String("rules"), Rules: []types.Rule{{Actions: []types.RuleAction{&types.RuleActionMemberDrop{}}}},
+		RuleSetName: aws.String("rules"), Rules: []types.Rule{{Actions: []types.RuleAction{action}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +290,7 @@ func openPoint(t *testing.T, s *server) string {
 func TestAnIdleSessionIsToldThatTheServerStops(t *testing.T) {
 	t.Parallel()
 	s, stop := started(t, testConfig(t))
-	conn, err := textproto.Dial("tcp", openPoint(t, s))
+	conn, err := textproto.Dial("tcp", openPoint(t, s, &types.RuleActionMemberDrop{}))
 	if err != nil {
 		t.Fatal(err)
 	}
