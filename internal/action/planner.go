@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -76,7 +77,8 @@ func (p *Planner) relay(ctx context.Context, m *spool.Message, step rule.Step) (
 		return nil, fmt.Sprintf("relay %s leads to a private or loopback address, which the profile aws-strict refuses", relay.ID)
 	}
 	if relay.SecretARN != "" {
-		if err := checkSecret(ctx, p.Secret, relay); err != nil {
+		// One that cannot be read now is looked up again when the item is done: only a configuration fails the action (E5).
+		if err := checkSecret(ctx, p.Secret, relay); err != nil && !errors.Is(err, errNotRead) {
 			return nil, err.Error()
 		}
 	}

@@ -89,6 +89,7 @@ func TestPlanRelayOutcomes(t *testing.T) {
 		{"loopback", nil, server("127.0.0.1"), false, "", ""},
 		{"strict and public", nil, server("mx.example.net"), true, "", ""},
 		{"strict and a public literal", nil, server("198.51.100.7"), true, "", ""},
+		{"secret that cannot be read now", nil, secret, false, "unread", ""}, // the failure policy is for configurations (E5)
 		{"good secret", nil, secret, false, `{"username":"u","password":"p"}`, ""},
 
 		{"replace", replace, nil, false, "", "MailFrom REPLACE needs a domain for replaced senders, and none is configured"},
@@ -100,7 +101,7 @@ func TestPlanRelayOutcomes(t *testing.T) {
 		{"strict and link-local", nil, server("169.254.169.254"), true, "", private},
 		{"strict and localhost", nil, server("LocalHost."), true, "", private},
 		{"strict and below localhost", nil, server("mx.localhost"), true, "", private},
-		{"secret gone", nil, secret, false, "gone", "secret " + testSecretARN + " of relay r-1: no such secret"},
+		{"secret gone", nil, secret, false, "gone", "secret " + testSecretARN + " of relay r-1: ResourceNotFoundException: no such secret"},
 		{"secret without password", nil, secret, false, `{"username":"u"}`, form},
 		{"secret with empty password", nil, secret, false, `{"username":"u","password":""}`, form},
 		{"secret with more", nil, secret, false, `{"username":"u","password":"p","host":"h"}`, form},
@@ -119,7 +120,10 @@ func TestPlanRelayOutcomes(t *testing.T) {
 				Strict: test.strict,
 				Secret: func(_ context.Context, _ control.Scope, arn string) (string, error) {
 					if test.secret == "gone" || arn != testSecretARN {
-						return "", errors.New("no such secret")
+						return "", mailmanager.Errorf(mailmanager.CodeResourceNotFound, "no such secret")
+					}
+					if test.secret == "unread" {
+						return "", errors.New("disk I/O error")
 					}
 					return test.secret, nil
 				},

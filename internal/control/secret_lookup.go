@@ -43,7 +43,7 @@ func (s foundSecret) arn() string { return secretARN(s.Key) }
 // scope's. It is for use at run time; the error tells people what is wrong and shows no value.
 func (c *Control) Secret(ctx context.Context, scope Scope, arn string) (string, error) {
 	if !strings.HasPrefix(arn, "arn:") {
-		return "", errors.New("it is not named by an ARN")
+		return "", mailmanager.Errorf(mailmanager.CodeValidation, "it is not named by an ARN")
 	}
 	s, err := c.findSecret(ctx, scope, arn)
 	if err != nil {
@@ -54,7 +54,7 @@ func (c *Control) Secret(ctx context.Context, scope Scope, arn string) (string, 
 		return "", err
 	}
 	if value.Text == nil {
-		return "", errors.New("its current version is binary, not text")
+		return "", mailmanager.Errorf(mailmanager.CodeValidation, "its current version is binary, not text")
 	}
 	return *value.Text, nil
 }
