@@ -17,21 +17,21 @@ import (
 	"sluice/test/harness"
 )
 
-// slowHost is a next hop that takes its time to answer the end of data.
+// slowHost is a next hop that does not answer the end of data until it may.
 type slowHost struct {
 	net.Listener
-	wait  time.Duration
-	taken atomic.Int64 // messages that it answered 250
+	may   chan struct{}
+	taken atomic.Int64 // messages
 }
 
-func newSlowHost(t *testing.T, wait time.Duration) *slowHost {
+func newSlowHost(t *testing.T) *slowHost {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	h := &slowHost{Listener: l, wait: wait}
+	h := &slowHost{Listener: l, may: make(chan struct{})}
 	go func() {
 		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
 			go h.serve(conn)
@@ -47,9 +47,9 @@ func (h *slowHost) serve(conn net.Conn) {
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		switch line := lines.Text(); {
 		case content && line == ".":
-			time.Sleep(h.wait)
 			h.taken.Add(1)
 			content = false
+			<-h.may
 			fmt.Fprint(conn, "250 taken\r\n")
 		case content:
 		case line == "DATA":
@@ -87,10 +87,9 @@ func beginMail(t *testing.T, address string) *textproto.Conn {
 // late: it is relayed once, by the next start (S32).
 func TestASessionThatTakesAllTheTimeCutsNoRelaying(t *testing.T) {
 	t.Parallel()
-	const drain = 3 * time.Second
 	cfg := testConfig(t)
-	cfg.SessionDrain = Duration(drain)
-	host := newSlowHost(t, drain/2)
+	cfg.SessionDrain = Duration(3 * time.Second)
+	host := newSlowHost(t)
 	s, stop := started(t, cfg)
 	relay, err := apiOf(s).CreateRelay(t.Context(), &mailmanager.CreateRelayInput{
 		RelayName: aws.String("slow"), ServerName: aws.String("127.0.0.1"), ServerPort: aws.Int32(int32(host.Addr().(*net.TCPAddr).Port)),
@@ -104,7 +103,7 @@ func TestASessionThatTakesAllTheTimeCutsNoRelaying(t *testing.T) {
 	late := beginMail(t, address)
 	ended := make(chan error, 1)
 	go func() { ended <- stop() }()
-	time.Sleep(2 * drain / 3)
+	harness.Eventually(t, "no step begins", func() bool { return !s.gateway.queue.Room(0) })
 	late.PrintfLine("\r\nbody\r\n.")
 	if _, text, err := late.ReadResponse(250); err != nil || !strings.HasPrefix(text, "2.0.0 OK") {
 		t.Fatalf("got %q, %v", text, err)
@@ -112,6 +111,7 @@ func TestASessionThatTakesAllTheTimeCutsNoRelaying(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
+	close(host.may)
 	second, _ := started(t, cfg)
 	harness.Eventually(t, "the spool is empty", func() bool {
 		lanes, err := second.gateway.spool.Lanes(t.Context())
