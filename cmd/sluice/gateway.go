@@ -23,6 +23,7 @@ import (
 	"sluice/internal/schedule"
 	"sluice/internal/seal"
 	"sluice/internal/smtpd"
+	"sluice/internal/spool"
 	"sluice/internal/spool/pebble"
 	"sluice/internal/store/sqlite"
 	"sluice/internal/trace"
@@ -114,6 +115,7 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	g.control, err = control.Open(ctx, control.Config{
 		Store: g.store, Seal: keys, Sockets: g.ingress, Now: time.Now, Logger: s.log,
 		Strict: s.cfg.strict(), MailDomain: s.cfg.MailDomain,
+		RelayChanged: func(key control.Key) { g.queue.Probe(spool.RelayLane(key.Account, key.Region, key.ID)) },
 	})
 	if err != nil {
 		return fmt.Errorf("open the control plane: %w", err)

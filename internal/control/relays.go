@@ -111,6 +111,9 @@ func (c *Control) updateRelay(ctx context.Context, scope Scope, in *mailmanager.
 		r.Modified = c.now()
 		return c.draftRelay(r, record)
 	})
+	if err == nil && c.cfg.RelayChanged != nil {
+		c.cfg.RelayChanged(Key{Scope: scope, ID: id}) // Mail Manager, D19
+	}
 	return &mailmanager.UpdateRelayResponse{}, err
 }
 

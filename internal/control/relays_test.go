@@ -3,6 +3,7 @@ package control_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,6 +35,29 @@ func TestRelayReadsBackAsCreated(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// D19: whoever has mail waiting for a relay is told of its correction, once the snapshot has it, and of nothing else.
+func TestRelayChangedIsToldOfUpdates(t *testing.T) {
+	t.Parallel()
+	var p *plane
+	var told []string
+	p = newPlane(t, func(cfg *control.Config) {
+		cfg.RelayChanged = func(key control.Key) {
+			relay, ok := p.Relay(key.Scope, key.ID)
+			if !ok {
+				t.Errorf("told of %v, which the snapshot does not have", key)
+				return
+			}
+			told = append(told, relay.Server)
+		}
+	})
+	id := p.relay("a")
+	do[mailmanager.UpdateRelayResponse](p, "UpdateRelay", &mailmanager.UpdateRelayRequest{RelayId: ptr(mailmanager.RelayId(id)), ServerName: ptr(mailmanager.RelayServerName("b.example"))})
+	do[mailmanager.DeleteRelayResponse](p, "DeleteRelay", &mailmanager.DeleteRelayRequest{RelayId: ptr(mailmanager.RelayId(id))})
+	if !slices.Equal(told, []string{"b.example"}) {
+		t.Errorf("told %q, want the one update with what it changed", told)
 	}
 }
 

@@ -56,6 +56,26 @@ func targets(concurrency int, lanes map[spool.Lane]*target) Executor {
 	}}
 }
 
+// TestProbe: D19, a correction of what a lane leads to frees the mail that waits for it, long before the lane's wait is over.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dead := down(time.Millisecond)
+		r := newRig(t, map[string]Executor{"relay": targets(20, map[spool.Lane]*target{deadLane: dead})}, nil)
+		r.q.Probe(deadLane) // there is no such lane yet
+		r.queued(deadLane, 500)
+		time.Sleep(2 * time.Hour) // it waits half an hour at a time by now
+		dead.down.Store(false)
+		r.q.Probe(deadLane)
+		r.q.Probe(deadLane)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if left := len(r.items(deadLane)); left != 0 {
+			t.Errorf("%d items still wait", left)
+		}
+	})
+}
+
 func TestUnreachableLaneWaitsAndIsProbed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -212,6 +212,19 @@ func (q *Queue) Notify(name spool.Lane) {
 	q.refill(l)
 }
 
+// Probe makes a lane that waits for its target try it now, with one item: what the lane leads to was changed. It does
+// nothing in other lanes. Source: Mail Manager, D19.
+func (q *Queue) Probe(name spool.Lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lanes[name]
+	if l == nil || l.state != stateWaiting {
+		return
+	}
+	l.until, l.failures = q.clock.Now(), 0
+	q.wake(l, l.until)
+}
+
 // Behind reports whether processing is so far behind that MAIL is answered 452, and why. Items that wait in other lanes
 // do not count. Source: design.md, section 1 (Accept).
 func (q *Queue) Behind() (reason string, behind bool) {
