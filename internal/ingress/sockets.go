@@ -91,7 +91,7 @@ func (in *Ingress) openNamed(l *namedListener) error {
 		return nil
 	}
 	for _, address := range l.addresses {
-		opened, err := in.listen("tcp", address, l.name, sharedTag{l.name})
+		opened, err := in.listen(networkOf(address), address, l.name, sharedTag{l.name})
 		if err != nil {
 			closeAll(l.open)
 			l.open = nil
@@ -140,13 +140,7 @@ func (in *Ingress) openPool(p *control.IngressPoint) (string, error) {
 }
 
 func (in *Ingress) openAddress(p *control.IngressPoint, address string) (*socket, error) {
-	network := "tcp4"
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
-			network = "tcp6"
-		}
-	}
-	first, err := in.listen(network, address, poolListener, pointTag{p.Key})
+	first, err := in.listen(networkOf(address), address, poolListener, pointTag{p.Key})
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +164,23 @@ func (in *Ingress) openAddress(p *control.IngressPoint, address string) (*socket
 
 // noKeepAlive saves four system calls a connection: the sessions' deadlines already end those whose peer is gone.
 const noKeepAlive = -1
+
+// networkOf keeps the families apart, so that 0.0.0.0:25 and [::]:25 can both be listened on (Mail Manager, B19).
+func networkOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "tcp"
+	}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return "tcp"
+	case ip.Is4():
+		return "tcp4"
+	default:
+		return "tcp6"
+	}
+}
 
 // listen opens a socket and serves it until it is closed.
 func (in *Ingress) listen(network, address, name string, tag any) (net.Listener, error) {

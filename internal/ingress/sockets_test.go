@@ -240,6 +240,30 @@ func TestNamedListenerIsShared(t *testing.T) {
 	<-smtp.tags
 }
 
+// Mail Manager, B19: a listener may have the wildcard addresses of both families.
+func TestNamedListenerOnBothFamilies(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	low := freePorts(t, 1)
+	addresses := []string{fmt.Sprintf("0.0.0.0:%d", low), fmt.Sprintf("[::]:%d", low)}
+	in, _ := newTestIngress(t, Pool{}, map[string][]string{"mx": addresses})
+	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err != nil {
+		t.Fatal(err)
+	}
+	if got := in.Bound(testKey("inp-a")); !slices.Equal(got, addresses) {
+		t.Errorf("bound to %v, want %v", got, addresses)
+	}
+}
+
+func requireIPv6(t *testing.T) {
+	t.Helper()
+	probe, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 on this machine: %v", err)
+	}
+	probe.Close()
+}
+
 func TestUnknownListener(t *testing.T) {
 	t.Parallel()
 	in, _ := newTestIngress(t, Pool{}, nil)
@@ -250,11 +274,7 @@ func TestUnknownListener(t *testing.T) {
 
 func TestDualStackListensOnBothLoopbacks(t *testing.T) {
 	t.Parallel()
-	probe, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Skipf("no IPv6 on this machine: %v", err)
-	}
-	probe.Close()
+	requireIPv6(t)
 	low := freePorts(t, 1)
 	in, _ := newTestIngress(t, Pool{Host: "127.0.0.1", Low: low, High: low}, nil)
 	point := testPoint("inp-a")
