@@ -14,7 +14,7 @@ import (
 var errNotRead = errors.New("it cannot be read now")
 
 // checkSecret resolves a relay's secret and checks its form: a JSON object of exactly the strings username and password
-// (behaviour.md, section 6). The error names the secret and never its content (S40).
+// (Mail Manager, section 6). The error names the secret and never its content (S40).
 func checkSecret(ctx context.Context, secret Secret, relay *control.Relay) error {
 	value, err := secret(ctx, relay.Scope, relay.SecretARN)
 	var known *mailmanager.Error

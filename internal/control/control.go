@@ -6,7 +6,7 @@
 // One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, secrets.go); what
 // they share is in resources.go (create, update, delete, list), client_tokens.go, tags.go and names.go (ids and ARNs).
 // lifecycle.go has the states of ingress points, snapshot.go what sessions see.
-// Source: behaviour.md, sections 1 and 13; Mail Manager, A1 to A28, B19 and B20.
+// Source: Mail Manager, sections 1 and 13; Mail Manager, A1 to A28, B19 and B20.
 package control
 
 import (

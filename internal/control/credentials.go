@@ -18,7 +18,7 @@ import (
 // partCredentials is the sealed part of an ingress point with what its clients prove themselves by.
 const partCredentials = "credentials"
 
-// passwordGrace is how long the password before the newest one is accepted (behaviour.md, section 2.2).
+// passwordGrace is how long the password before the newest one is accepted (Mail Manager, section 2.2).
 const passwordGrace = 14 * 24 * time.Hour
 
 // credentials are what an ingress point's clients prove themselves by. The zero value is that of an OPEN point.
@@ -98,7 +98,7 @@ func (c *Control) readCredentials(ctx context.Context, key store.Key) (*credenti
 	return &found, err
 }
 
-// checkConfiguration refuses a configuration that does not suit the type of ingress point. Source: behaviour.md, section 1.3.
+// checkConfiguration refuses a configuration that does not suit the type of ingress point. Source: Mail Manager, section 1.3.
 func checkConfiguration(t mailmanager.IngressPointType, config *mailmanager.IngressPointConfiguration) error {
 	const path = "ingressPointConfiguration"
 	switch t {

@@ -36,7 +36,7 @@ func (p *pointRecord) uses() []store.Reference {
 	return []store.Reference{{Kind: kindRuleSet.store, ID: p.RuleSetID}, {Kind: kindTrafficPolicy.store, ID: p.PolicyID}}
 }
 
-// aRecord is the host name as the API shows it (behaviour.md, section 1.3).
+// aRecord is the host name as the API shows it (Mail Manager, section 1.3).
 func (p *pointRecord) aRecord() *mailmanager.IngressPointARecord {
 	if !p.Reached || p.private() {
 		return nil
@@ -318,7 +318,7 @@ func northAmerican(region string) bool {
 	return strings.HasPrefix(region, "us-") || strings.HasPrefix(region, "ca-")
 }
 
-// tlsPolicy is the TLS policy of a new point. Source: behaviour.md, section 2.4; Mail Manager, B20.
+// tlsPolicy is the TLS policy of a new point. Source: Mail Manager, section 2.4; Mail Manager, B20.
 func (c *Control) tlsPolicy(p *pointRecord, region string, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
 	fips := c.cfg.Strict && northAmerican(region)
 	chosen := mailmanager.TlsPolicyRequired

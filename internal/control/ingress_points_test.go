@@ -105,7 +105,7 @@ func TestNetworksOfIngressPoints(t *testing.T) {
 	}{
 		{"none given", func(*mailmanager.CreateIngressPointRequest) {}, false, false, true},
 		{"dual stack", dualStack, false, true, true},
-		{"private", private, true, false, false}, // behaviour.md, section 2.1: no host name
+		{"private", private, true, false, false}, // Mail Manager, section 2.1: no host name
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestIngressPointQuotasAreByType(t *testing.T) {
 	p.point("open3")
 }
 
-// Mail Manager, B20, and behaviour.md, section 2.4.
+// Mail Manager, B20, and Mail Manager, section 2.4.
 func TestTLSPolicies(t *testing.T) {
 	t.Parallel()
 	ca, _ := authority(t)

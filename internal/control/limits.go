@@ -7,7 +7,7 @@ import (
 )
 
 // Limits are quotas for each account and region; 0 stands for the profile's value.
-// Source: behaviour.md, section 10; Mail Manager, A16 and D17.
+// Source: Mail Manager, section 10; Mail Manager, A16 and D17.
 type Limits struct {
 	Relays                  int
 	RuleSets                int

@@ -20,7 +20,7 @@ type kind struct {
 	member string // the request's member with the id
 }
 
-// The kinds of resources with an id. Source: behaviour.md, sections 1.1 and 12.
+// The kinds of resources with an id. Source: Mail Manager, sections 1.1 and 12.
 var (
 	kindRelay         = kind{"relay", "relay", "r-", "mailmanager-smtp-relay", "relayId"}
 	kindRuleSet       = kind{"rule-set", "rule set", "rs-", "mailmanager-rule-set", "ruleSetId"}

@@ -133,8 +133,8 @@ func replace[T any](value *T, given *T) {
 	}
 }
 
-// milliseconds is a time as most resources show it (behaviour.md, section 1.1).
+// milliseconds is a time as most resources show it (Mail Manager, section 1.1).
 func milliseconds(t time.Time) *time.Time { return mailmanager.Ptr(t.Truncate(time.Millisecond)) }
 
-// seconds is a time as rule sets show it (behaviour.md, section 1.1).
+// seconds is a time as rule sets show it (Mail Manager, section 1.1).
 func seconds(t time.Time) *time.Time { return mailmanager.Ptr(t.Truncate(time.Second)) }

@@ -84,7 +84,7 @@ func (c *Control) updateLocked(ctx context.Context, k kind, key store.Key, edit 
 	return mailmanager.Errorf(mailmanager.CodeConflict, "The %s %s is being changed by others", k.noun, key.ID)
 }
 
-// remove deletes a resource. That there is none is no error: deletes are idempotent (behaviour.md, section 1.1).
+// remove deletes a resource. That there is none is no error: deletes are idempotent (Mail Manager, section 1.1).
 func (c *Control) remove(ctx context.Context, k kind, key store.Key, unpublish func(Key)) error {
 	defer c.locks.lock(key)()
 	err := c.cfg.Store.Delete(ctx, key)

@@ -2,7 +2,7 @@
 // (sockets.go), binds a session to a point and runs the point's traffic policy (binding.go), and hands accepted mail to
 // the spool and the queue (sink.go). It implements control.Sockets, and its Host is smtpd's. Start with
 // New, then Attach.
-// Source: behaviour.md, section 2; Mail Manager, B1 to B21.
+// Source: Mail Manager, section 2; Mail Manager, B1 to B21.
 package ingress
 
 import (
@@ -23,7 +23,7 @@ import (
 	"sluice/internal/trace"
 )
 
-// Limits of a message. Source: behaviour.md, section 2.5.
+// Limits of a message. Source: Mail Manager, section 2.5.
 const (
 	// MaxMessageOctets is the largest message an ingress point takes, whatever its policy says.
 	MaxMessageOctets int64 = 40 << 20

@@ -8,7 +8,7 @@ import (
 // Code is the name of an error's shape on the wire.
 type Code string
 
-// Codes of errors that the model does not list and any operation may return (behaviour.md, section 12).
+// Codes of errors that the model does not list and any operation may return (Mail Manager, section 12).
 const (
 	CodeUnknownOperation      Code = "UnknownOperationException"
 	CodeSerialization         Code = "SerializationException"

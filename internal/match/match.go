@@ -1,6 +1,6 @@
 // Package match has the operators that the two condition languages share: strings, IP networks, numbers, booleans and TLS
 // versions, compiled from the API's values, with their three results. It is pure and allocates only while it compiles.
-// What is compared (which operand, of whom) is the business of policy and rule. Source: behaviour.md, section 4.2;
+// What is compared (which operand, of whom) is the business of policy and rule. Source: Mail Manager, section 4.2;
 // Mail Manager, C1 to C4 and D8 to D10.
 package match
 

@@ -63,7 +63,7 @@ func Compile(s Source) (*Policy, error) {
 		}
 		p.statements = append(p.statements, compiled)
 	}
-	p.statements = append(p.statements, allow...) // DENY first, however they are listed: behaviour.md, section 3
+	p.statements = append(p.statements, allow...) // DENY first, however they are listed: Mail Manager, section 3
 	return p, nil
 }
 

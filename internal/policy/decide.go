@@ -12,7 +12,7 @@ import (
 const usualPathOctets = 128
 
 // Decide answers for one recipient, given by the forward-path as received. The first statement that matches decides, in
-// the order of Decision. behaviour.md, section 3.
+// the order of Decision. Mail Manager, section 3.
 func (p *Policy) Decide(f *Facts, recipient string) Decision {
 	d := Decision{Recipient: recipient, Action: p.fallback}
 	if len(p.statements) == 0 {
@@ -58,7 +58,7 @@ func (st *statement) decide(s *subject, room []ConditionReason) StatementReason 
 // subject is what one decision is about.
 type subject struct {
 	facts     *Facts
-	recipient string // unquoted (S7), plus-tag and all: behaviour.md, section 3
+	recipient string // unquoted (S7), plus-tag and all: Mail Manager, section 3
 	folded    []byte
 	client    string // the client's address as text, made when first needed
 }

@@ -1,6 +1,6 @@
 // Package policy decides whether an ingress point takes a recipient: a traffic policy, compiled, that takes the facts of
 // a session and a forward-path and returns a decision with its reasons. It is pure: no I/O, no clock.
-// Source: behaviour.md, section 3; Mail Manager, C1 to C8 and F19. Start with Compile.
+// Source: Mail Manager, section 3; Mail Manager, C1 to C8 and F19. Start with Compile.
 package policy
 
 import (

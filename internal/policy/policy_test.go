@@ -277,7 +277,7 @@ func checkRefusal(t *testing.T, err error, path string) {
 	}
 }
 
-// naive is the specification in a few lines: behaviour.md, section 3.
+// naive is the specification in a few lines: Mail Manager, section 3.
 func naive(s Source, recipient string) (mailmanager.AcceptAction, int) {
 	for _, action := range []mailmanager.AcceptAction{deny, allow} {
 		for i, listed := range s.Statements {

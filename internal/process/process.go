@@ -2,7 +2,7 @@
 // rule.Next the facts, has the steps that rule.Next names planned as work items, and ends in one Result: the items that
 // follow, the recipients that nobody routed, and the reasons for all of it. Nothing is tried here; what an action does to
 // the world is done by the executor of its own lane. Start with New.
-// Source: behaviour.md, section 4; Mail Manager, D1 to D7 and D19.
+// Source: Mail Manager, section 4; Mail Manager, D1 to D7 and D19.
 package process
 
 import (

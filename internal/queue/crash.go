@@ -1,7 +1,7 @@
 package queue
 
 // aloneCrashes is how many crashes make an item run with no other step beside it; one more and it is held.
-// Source: design.md, section 1 (Settle).
+// Source: docs/promises.md, Settle.
 const aloneCrashes int = 2
 
 // endedWithProcess is the last reply of an item whose step was running when a process died.

@@ -9,7 +9,7 @@
 // that were running when a process died are counted (crash.go). What is held rests until its time is over (held.go).
 //
 // One mutex guards all lanes. It is held for a few hundred nanoseconds at a time, four times for an item, and never while
-// the spool or an executor works. Source: design.md, section 1; Mail Manager, D7, E5 and E20.
+// the spool or an executor works. Source: docs/promises.md; Mail Manager, D7, E5 and E20.
 package queue
 
 import (
@@ -50,7 +50,7 @@ const (
 	claimers   int = 2
 	committers int = 2
 
-	// maxProcessOctets and maxProcessAge are when MAIL is answered 452. Source: design.md, section 1 (Accept).
+	// maxProcessOctets and maxProcessAge are when MAIL is answered 452. Source: docs/promises.md, Accept.
 	maxProcessOctets int64         = 2 << 30
 	maxProcessAge    time.Duration = 10 * time.Minute
 
@@ -58,7 +58,7 @@ const (
 	DefaultMemory int64 = 48 << 20
 	// DefaultWorkers is how many workers are busy with targets outside, of all lanes together.
 	DefaultWorkers int = 512
-	// DefaultGrace is how long running steps may take to end when the queue stops. Source: design.md, section 4 (SIGTERM).
+	// DefaultGrace is how long running steps may take to end when the queue stops. Source: docs/promises.md, Stop.
 	DefaultGrace time.Duration = 30 * time.Second
 )
 
@@ -226,7 +226,7 @@ func (q *Queue) Probe(name spool.Lane) {
 }
 
 // Behind reports whether processing is so far behind that MAIL is answered 452, and why. Items that wait in other lanes
-// do not count. Source: design.md, section 1 (Accept).
+// do not count. Source: docs/promises.md, Accept.
 func (q *Queue) Behind() (reason string, behind bool) {
 	if why := q.behind.Load(); why != nil {
 		return *why, true

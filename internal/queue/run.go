@@ -224,7 +224,7 @@ func (q *Queue) look(l *lane, stat spool.LaneStat) {
 	q.refill(l)
 }
 
-// judge finds out whether processing is too far behind for new mail. Source: design.md, section 1 (Accept).
+// judge finds out whether processing is too far behind for new mail. Source: docs/promises.md, Accept.
 func (q *Queue) judge(stats []spool.LaneStat) {
 	var why *string
 	for i := range stats {

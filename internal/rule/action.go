@@ -10,7 +10,7 @@ import (
 	"sluice/internal/smtp"
 )
 
-// The actions as logs and traces name them. behaviour.md, section 11.
+// The actions as logs and traces name them. Mail Manager, section 11.
 const (
 	ActionDrop               = "DROP"
 	ActionRelay              = "RELAY"
@@ -30,7 +30,7 @@ const (
 type Action struct {
 	mailmanager.RuleAction
 	Name      string
-	OnFailure mailmanager.ActionFailurePolicy // never empty: CONTINUE is the default (behaviour.md, section 5.1)
+	OnFailure mailmanager.ActionFailurePolicy // never empty: CONTINUE is the default (Mail Manager, section 5.1)
 
 	field       message.AddedField // AddHeader
 	replacement []smtp.Path        // ReplaceRecipient

@@ -13,7 +13,7 @@ import (
 )
 
 // model is the specification said naively: a list of recipients, each with the fields added for it and the number of its
-// state. behaviour.md, section 4.1; Mail Manager, D1 to D7.
+// state. Mail Manager, section 4.1; Mail Manager, D1 to D7.
 type model struct {
 	message []*modelRecipient
 	states  int

@@ -35,7 +35,7 @@ func (s *Set) Next(c *Cursor, f *Facts, last Outcome, r *Reasons) (Step, bool) {
 }
 
 // decide tests the rule's conditions, one after another and each for all recipients that are left, and marks those that
-// match. A rule that nobody matches is recorded too (behaviour.md, section 4.1).
+// match. A rule that nobody matches is recorded too (Mail Manager, section 4.1).
 func (s *Set) decide(c *Cursor, r *Reasons) {
 	rule := &s.rules[c.rule]
 	c.inside = true

@@ -28,7 +28,7 @@ const (
 	envelopeHello
 )
 
-// attributeOperands is every string attribute of the API. behaviour.md, section 4.3.
+// attributeOperands is every string attribute of the API. Mail Manager, section 4.3.
 var attributeOperands = map[mailmanager.RuleStringEmailAttribute]operand{
 	mailmanager.RuleStringEmailAttributeMailFrom:  {envelope: envelopeReversePath, folding: match.FoldAddress},
 	mailmanager.RuleStringEmailAttributeHelo:      {envelope: envelopeHello, folding: match.FoldAddress},

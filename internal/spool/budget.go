@@ -6,11 +6,11 @@ import (
 )
 
 // DefaultBudget is how much content all sessions and what follows them hold in memory together, in octets.
-// Source: design.md, section 1 (Accept).
+// Source: docs/promises.md, Accept.
 const DefaultBudget int64 = 64 << 20
 
 // ChunkOctets is the size of the largest chunk of content, in memory and in a store's values.
-// Source: design.md, section 1 (Accept).
+// Source: docs/promises.md, Accept.
 const ChunkOctets = 256 << 10
 
 // The capacities of chunks. A message of 10 KB must not hold 256 KiB; and the octets of a chunk that grows are copied

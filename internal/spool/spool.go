@@ -187,7 +187,7 @@ type Spool interface {
 	Claim(ctx context.Context, lane Lane, n int, owner string, now, until time.Time) (claimed []Claimed, next time.Time, err error)
 	// Settle applies settlements, each whole or not at all. It returns ErrLeaseLost, with nothing of that settlement
 	// applied, when an item that goes out is not the owner's. It is not synced by itself: it survives a crash of
-	// any kind once a later Accept returned or 50 ms went by (design.md, section 1: Settle). An item comes in only with one of the same
+	// any kind once a later Accept returned or 50 ms went by (docs/promises.md, Settle). An item comes in only with one of the same
 	// message that goes out, and its Seq is new in the message or that of an item that goes out. When some settlements fail
 	// the error is a *SettleError; any other error means that none was applied.
 	Settle(ctx context.Context, settlements ...Settlement) error

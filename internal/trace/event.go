@@ -3,7 +3,7 @@
 //
 // Events are gathered into compressed frames of daily files (frame.go, segment.go) with an index beside them, and are
 // not synced: a crash may take the last of them. Mail never waits for them and never fails by them; what cannot be kept
-// is dropped and counted. Source: design.md, section 1 (Explain); S18.
+// is dropped and counted. Source: docs/promises.md, Explain; S18.
 package trace
 
 import (

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What is kept, and how it is gathered. Source: design.md, section 1 (Explain).
+// What is kept, and how it is gathered. Source: docs/promises.md, Explain.
 const (
 	DefaultMaxAge          = 7 * 24 * time.Hour
 	DefaultMaxOctets int64 = 5 << 30

@@ -85,7 +85,7 @@ func (o *ordered[T]) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// uniqueLists are the lists whose elements must differ. The model's own format has no word for it (behaviour.md,
+// uniqueLists are the lists whose elements must differ. The model's own format has no word for it (Mail Manager,
 // section 1.2).
 var uniqueLists = []string{"Recipients", "IngressAddressListArnList", "RuleAddressListArnList"}
 

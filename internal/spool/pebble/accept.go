@@ -11,7 +11,7 @@ import (
 )
 
 // commitWait is how long a message may take to be made durable before the client is told to come again.
-// Source: design.md, section 5.
+// Source: docs/promises.md, Disks.
 const commitWait = 5 * time.Second
 
 // Accept implements spool.Spool. Message, content that is still in memory, items and, the first time, the rule set are

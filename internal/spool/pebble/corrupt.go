@@ -9,7 +9,7 @@ import (
 )
 
 // putAside moves a claimed item that cannot be read to the lane held/corrupt, with what is known of it, so that its lane
-// goes on and people see it. Source: S30; design.md, section 5.
+// goes on and people see it. Source: S30; docs/promises.md, Disks.
 func (s *Spool) putAside(l *lease, e entry, now time.Time, why error) {
 	s.metrics.corrupt.Inc()
 	s.log.Error("spool: item cannot be read and is held", "message_id", l.at.message.String(), "seq", l.at.seq,

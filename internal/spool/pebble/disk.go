@@ -10,7 +10,7 @@ import (
 )
 
 // The reserve that must stay free on the file system for MAIL to be taken, when no setting says otherwise, and how often
-// that is looked at. Source: design.md, section 5; S29 (452 within 1 s).
+// that is looked at. Source: docs/promises.md, Disks; S29 (452 within 1 s).
 const (
 	reserveOctets  uint64 = 1 << 30
 	reservePercent uint64 = 5
@@ -58,7 +58,7 @@ func (d *disk) check() {
 }
 
 // checkDisk looks at the free space and, while it is short, gives back what settled messages hold: without new mail
-// nothing else would. Source: design.md, section 5.
+// nothing else would. Source: docs/promises.md, Disks.
 func (s *Spool) checkDisk() {
 	_, was := s.Short()
 	s.disk.check()

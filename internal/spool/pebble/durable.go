@@ -7,7 +7,7 @@ import (
 )
 
 // settleSyncEvery leaves the sync itself some of the 50 ms in which a settlement becomes durable.
-// Source: design.md, section 1 (Settle).
+// Source: docs/promises.md, Settle.
 const settleSyncEvery = 40 * time.Millisecond
 
 // covered says that a sync has ended that began when so many settlements were committed.

@@ -61,7 +61,7 @@ func (l *logger) Errorf(format string, args ...any) {
 }
 
 // Fatalf never returns: the store goes on after it as if what failed had been written, and Accept would report success
-// for what is not on disk. Source: design.md, section 5; S29.
+// for what is not on disk. Source: docs/promises.md, Disks; S29.
 func (l *logger) Fatalf(format string, args ...any) {
 	l.log.Error("spool: cannot go on: " + fmt.Sprintf(format, args...))
 	l.exit(1)

@@ -31,7 +31,7 @@ type Config struct {
 	Budget     *spool.Budget         // of content in memory; nil: one of its own of spool.DefaultBudget
 	Logger     *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: no metrics
-	Reserve    uint64                // octets that must stay free; 0: the larger of 1 GiB and 5 % (design.md, section 5)
+	Reserve    uint64                // octets that must stay free; 0: the larger of 1 GiB and 5 % (docs/promises.md, Disks)
 
 	// For tests. Nil: the operating system's.
 	FS    vfs.FS
