@@ -123,7 +123,8 @@ type Page struct {
 // Store keeps resources. Every method is one transaction, durable when it returns, and may be called at once from many
 // goroutines. What it costs does not depend on how much else is stored.
 type Store interface {
-	// Create adds a resource. It returns ErrNameTaken, ErrQuota, ErrTokenTaken or a *MissingError.
+	// Create adds a resource. It returns ErrNameTaken, ErrQuota, ErrTokenTaken or a *MissingError; of a taken name and a used-up
+	// quota the former, so that whoever makes sure that a resource is there learns that it is.
 	Create(ctx context.Context, c Creation) error
 	// Update replaces a resource. It returns ErrNotFound, ErrChanged, ErrNameTaken or a *MissingError.
 	Update(ctx context.Context, c Change) error

@@ -21,10 +21,10 @@ func (s *Store) Create(ctx context.Context, c store.Creation) error {
 		if err := putToken(ctx, tx, c.Token, r.Created); err != nil {
 			return err
 		}
-		if err := count(ctx, tx, r, c.Quota); err != nil {
+		if err := insertResource(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := insertResource(ctx, tx, r); err != nil {
+		if err := count(ctx, tx, r, c.Quota); err != nil {
 			return err
 		}
 		if err := putTags(ctx, tx, r.Key, c.Tags); err != nil {

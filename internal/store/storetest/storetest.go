@@ -246,6 +246,9 @@ func testQuota(t *testing.T, s *suite) {
 	}
 	s.mustCreate(limited("one", "x"), limited("two", "x"), limited("other", "y"))
 	wantError(t, "the third", s.Create(t.Context(), limited("three", "x")), store.ErrQuota)
+	again := limited("three", "x")
+	again.Resource.Name = limited("two", "x").Resource.Name
+	wantError(t, "the third, by a name that is taken", s.Create(t.Context(), again), store.ErrNameTaken)
 	wantError(t, "delete", s.Delete(t.Context(), key("one")), nil)
 	wantError(t, "the third after one went", s.Create(t.Context(), limited("three", "x")), nil)
 	unlimited := limited("four", "x")
