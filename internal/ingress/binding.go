@@ -129,12 +129,7 @@ func (in *Ingress) bind(points Points, s *smtpd.Session, key control.Key) (smtpd
 func (b *binding) Hostname() string { return b.point.ARecord }
 
 // MaxSize implements smtpd.Binding.
-func (b *binding) MaxSize() int64 {
-	if limit := b.policy.MaxSize(); limit > 0 && limit < MaxMessageOctets {
-		return limit
-	}
-	return MaxMessageOctets
-}
+func (b *binding) MaxSize() int64 { return b.policy.MaxSize() }
 
 // MaxRecipients implements smtpd.Binding.
 func (b *binding) MaxRecipients() int { return b.in.cfg.MaxRecipients }
@@ -159,7 +154,7 @@ func (b *binding) Mail(_ context.Context, t *smtpd.Transaction) *smtp.Reply {
 // Recipient implements smtpd.Binding: the traffic policy decides (Mail Manager, B7).
 func (b *binding) Recipient(_ context.Context, t *smtpd.Transaction, r message.Recipient) *smtp.Reply {
 	decision := b.policy.Decide(&b.facts, r.Path.Received)
-	b.countCannotTell(&decision)
+	b.in.metrics.cannotTell.Add(float64(decision.CannotTell())) // Mail Manager, C6
 	state := t.Host.(*transaction)
 	state.decisions = append(state.decisions, decision)
 	if decision.Allowed() {
@@ -172,16 +167,6 @@ func (b *binding) Recipient(_ context.Context, t *smtpd.Transaction, r message.R
 		Decisions: state.decisions[len(state.decisions)-1:], Command: "RCPT", Reply: reply.String(), Reason: errPolicyDenied.Error(),
 	})
 	return reply
-}
-
-func (b *binding) countCannotTell(d *policy.Decision) {
-	for i := range d.Statements {
-		for j := range d.Statements[i].Conditions {
-			if d.Statements[i].Conditions[j].Result == policy.ResultCannotTell {
-				b.in.metrics.cannot.Inc()
-			}
-		}
-	}
 }
 
 // Refused implements smtpd.Binding.

@@ -23,13 +23,8 @@ import (
 	"sluice/internal/trace"
 )
 
-// Limits of a message. Source: Mail Manager, section 2.5.
-const (
-	// MaxMessageOctets is the largest message an ingress point takes, whatever its policy says.
-	MaxMessageOctets int64 = 40 << 20
-	// DefaultMaxRecipients is how many recipients a transaction may have (Mail Manager, B10).
-	DefaultMaxRecipients int = 100
-)
+// DefaultMaxRecipients is how many recipients a transaction may have (Mail Manager, B10).
+const DefaultMaxRecipients int = 100
 
 // Spool is what ingress needs of the spool.
 type Spool interface {

@@ -86,7 +86,7 @@ func (s *sink) handOver(ctx context.Context, a *spool.Acceptance, content spool.
 		return
 	}
 	if queue.Offer(spool.Claimed{Item: a.Items[0], Message: &a.Message, Content: content}) {
-		s.binding.in.metrics.bytesHand.Inc()
+		s.binding.in.metrics.handedOver.Inc()
 		return
 	}
 	release(content)
