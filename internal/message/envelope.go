@@ -41,4 +41,7 @@ type Session struct {
 	TLSCipher    string
 	TLSWrapped   bool // implicit TLS
 	AuthUser     string
+	AuthVersion  string       `json:",omitempty"` // version of the password that was accepted
+	SecretARN    string       `json:",omitempty"` // of the secret that has the password, if it is in one
+	Certificate  *Certificate `json:",omitempty"` // the client's, verified, or nil
 }

@@ -11,12 +11,16 @@ import (
 	"sluice/internal/smtp"
 )
 
-// Format numbers of the records. Each record begins with its own and ends with the checksum of all before it; a reader
-// refuses a number that it does not know.
+// Format numbers of the records that are written. Each record begins with its own and ends with the checksum of all before
+// it; a reader knows every earlier number and refuses a later one.
 const (
-	messageFormat byte = 1
+	messageFormat byte = 2
 	itemFormat    byte = 1
 )
+
+// formatCertificate is the first format of messages whose sessions have what format 2 added: the version of the password,
+// its secret, and the client's certificate.
+const formatCertificate byte = 2
 
 const checksumOctets = 4 // CRC-32C, little-endian
 
@@ -130,6 +134,13 @@ func (w *writer) addrPort(a netip.AddrPort) {
 	w.octets(encoded)
 }
 
+func (w *writer) texts(list []string) {
+	w.uint(uint64(len(list)))
+	for _, v := range list {
+		w.text(v)
+	}
+}
+
 // flags is up to eight booleans in one octet, the first in the lowest bit.
 func (w *writer) flags(bits ...bool) {
 	var v byte
@@ -156,6 +167,28 @@ func (w *writer) session(s *message.Session) {
 	w.text(s.TLSVersion)
 	w.text(s.TLSCipher)
 	w.text(s.AuthUser)
+	w.text(s.AuthVersion)
+	w.text(s.SecretARN)
+	w.certificate(s.Certificate)
+}
+
+func (w *writer) certificate(c *message.Certificate) {
+	w.flags(c != nil)
+	if c == nil {
+		return
+	}
+	w.texts(c.CommonNames)
+	w.text(c.SerialNumber)
+	w.texts(c.RFC822Names)
+	w.texts(c.DNSNames)
+	w.texts(c.DirectoryNames)
+	w.texts(c.URIs)
+	w.texts(c.IPAddresses)
+	w.texts(c.RegisteredIDs)
+	w.text(c.Subject)
+	w.text(c.Issuer)
+	w.time(c.NotBefore)
+	w.time(c.NotAfter)
 }
 
 func (w *writer) envelope(e *message.Envelope) {

@@ -39,6 +39,18 @@ var (
 	addrPorts = rapid.SampledFrom([]netip.AddrPort{
 		{}, netip.MustParseAddrPort("192.0.2.1:25"), netip.MustParseAddrPort("[2001:db8::1]:0"), netip.MustParseAddrPort("[fe80::1%eth0]:65535"),
 	})
+	textLists    = rapid.SliceOfN(rapid.StringN(0, 40, 80), 0, 3) // a list asks its generator its name, which other tests must not meanwhile
+	certificates = rapid.Custom(func(t *rapid.T) *message.Certificate {
+		if rapid.Bool().Draw(t, "no certificate") {
+			return nil
+		}
+		return &message.Certificate{
+			CommonNames: textLists.Draw(t, "cn"), SerialNumber: texts.Draw(t, "serial"), RFC822Names: textLists.Draw(t, "rfc822"),
+			DNSNames: textLists.Draw(t, "dns"), DirectoryNames: textLists.Draw(t, "directory"), URIs: textLists.Draw(t, "uri"),
+			IPAddresses: textLists.Draw(t, "ip"), RegisteredIDs: textLists.Draw(t, "registered"), Subject: texts.Draw(t, "subject"),
+			Issuer: texts.Draw(t, "issuer"), NotBefore: times.Draw(t, "before"), NotAfter: times.Draw(t, "after"),
+		}
+	})
 	messages = rapid.Custom(func(t *rapid.T) spool.Message {
 		return spool.Message{
 			ID: ids.Draw(t, "id"), ReceivedAt: times.Draw(t, "received"), Size: rapid.Int64().Draw(t, "size"), Trace: texts.Draw(t, "trace"),
@@ -48,6 +60,7 @@ var (
 				Listener: texts.Draw(t, "listener"), Started: times.Draw(t, "started"), Client: addrPorts.Draw(t, "client"), Local: addrPorts.Draw(t, "local"),
 				ClientName: texts.Draw(t, "name"), Hello: texts.Draw(t, "hello"), Extended: rapid.Bool().Draw(t, "extended"),
 				TLSVersion: texts.Draw(t, "tls"), TLSCipher: texts.Draw(t, "cipher"), TLSWrapped: rapid.Bool().Draw(t, "wrapped"), AuthUser: texts.Draw(t, "user"),
+				AuthVersion: texts.Draw(t, "version"), SecretARN: texts.Draw(t, "secret"), Certificate: certificates.Draw(t, "certificate"),
 			},
 			Envelope: message.Envelope{
 				ReversePath: paths.Draw(t, "reverse"), EightBit: rapid.Bool().Draw(t, "8bit"), UTF8: rapid.Bool().Draw(t, "utf8"),
@@ -70,7 +83,8 @@ var (
 func diff(want, got any) string {
 	return cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.FilterValues(func(a, b []byte) bool {
 		return len(a) == 0 && len(b) == 0
-	}, cmp.Ignore()), cmp.FilterValues(func(a, b []message.Recipient) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore()))
+	}, cmp.Ignore()), cmp.FilterValues(func(a, b []message.Recipient) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore()),
+		cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore()))
 }
 
 func TestMessageComesBack(t *testing.T) {
@@ -124,10 +138,11 @@ func TestSpoiledRecords(t *testing.T) {
 	item := spooltest.Item(&m, 1, "l", spooltest.Epoch)
 	for name, c := range map[string]struct {
 		record []byte
+		newer  byte
 		decode func([]byte) error
 	}{
-		"message": {spool.AppendMessage(nil, &m), func(r []byte) error { _, err := spool.DecodeMessage(r); return err }},
-		"item":    {spool.AppendItem(nil, &item), func(r []byte) error { _, err := spool.DecodeItem(r); return err }},
+		"message": {spool.AppendMessage(nil, &m), 3, func(r []byte) error { _, err := spool.DecodeMessage(r); return err }},
+		"item":    {spool.AppendItem(nil, &item), 2, func(r []byte) error { _, err := spool.DecodeItem(r); return err }},
 	} {
 		for i := range c.record {
 			if err := c.decode(c.record[:i]); !errors.Is(err, spool.ErrCorrupt) {
@@ -140,7 +155,8 @@ func TestSpoiledRecords(t *testing.T) {
 			}
 		}
 		for what, body := range map[string][]byte{
-			"newer format":  append([]byte{2}, c.record[1:len(c.record)-4]...),
+			"newer format":  append([]byte{c.newer}, c.record[1:len(c.record)-4]...),
+			"no format":     append([]byte{0}, c.record[1:len(c.record)-4]...),
 			"too much":      append(bytes.Clone(c.record[:len(c.record)-4]), 0),
 			"huge declared": append(bytes.Clone(c.record[:1+25]), bytes.Repeat([]byte{0xff}, 60)...),
 		} {
@@ -161,7 +177,10 @@ func FuzzMessage(f *testing.F) {
 	m := spooltest.Message()
 	record := spool.AppendMessage(nil, &m)
 	f.Add(record[:len(record)-4])
+	record = readGolden(f, "message_1.hex")
+	f.Add(record[:len(record)-4])
 	f.Add([]byte{1})
+	f.Add([]byte{2})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := spool.DecodeMessage(sealed(body))
 		if err != nil {

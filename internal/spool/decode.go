@@ -10,17 +10,21 @@ import (
 	"sluice/internal/smtp"
 )
 
-// The least a recipient takes in a record: the lengths of its five texts. It bounds what a declared count allocates.
-const minRecipientOctets = 5
+// The least that an element of a list takes in a record: the lengths of its texts. It bounds what a declared count allocates.
+const (
+	minTextOctets      = 1
+	minRecipientOctets = 5 * minTextOctets
+)
 
 // reader takes the parts of one record. The first part that does not fit sets err; all that follow are zero.
 type reader struct {
-	rest []byte
-	err  error
+	format byte
+	rest   []byte
+	err    error
 }
 
-// openRecord checks a record's format number and checksum.
-func openRecord(record []byte, format byte) (*reader, error) {
+// openRecord checks a record's format number, of which newest is the last that is known, and its checksum.
+func openRecord(record []byte, newest byte) (*reader, error) {
 	if len(record) < 1+checksumOctets {
 		return nil, fmt.Errorf("%d octets: %w", len(record), ErrCorrupt)
 	}
@@ -28,10 +32,10 @@ func openRecord(record []byte, format byte) (*reader, error) {
 	if checksum(body) != binary.LittleEndian.Uint32(sum) {
 		return nil, fmt.Errorf("checksum: %w", ErrCorrupt)
 	}
-	if body[0] != format {
-		return nil, fmt.Errorf("format %d, this version reads %d: %w", body[0], format, ErrCorrupt)
+	if body[0] == 0 || body[0] > newest {
+		return nil, fmt.Errorf("format %d, this version reads up to %d: %w", body[0], newest, ErrCorrupt)
 	}
-	return &reader{rest: body[1:]}, nil
+	return &reader{format: body[0], rest: body[1:]}, nil
 }
 
 // finish returns the first error, or one when something is left over.
@@ -111,6 +115,28 @@ func (r *reader) octets() []byte {
 	return nil
 }
 
+// count is how many elements a list has, each of at least so many octets. A count that the record has no room for fails.
+func (r *reader) count(elementOctets int) int {
+	n := r.uint()
+	if n > uint64(len(r.rest)/elementOctets) { // before it is made an int
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) texts() []string {
+	n := r.count(minTextOctets)
+	if n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.text()
+	}
+	return list
+}
+
 func (r *reader) path() smtp.Path {
 	return smtp.Path{Received: r.text(), Local: r.text(), Domain: r.text()}
 }
@@ -160,6 +186,32 @@ func (r *reader) session(s *message.Session) {
 	s.TLSVersion = r.text()
 	s.TLSCipher = r.text()
 	s.AuthUser = r.text()
+	if r.format >= formatCertificate {
+		s.AuthVersion = r.text()
+		s.SecretARN = r.text()
+		s.Certificate = r.certificate()
+	}
+}
+
+func (r *reader) certificate() *message.Certificate {
+	var present bool
+	if r.flags(&present); !present {
+		return nil
+	}
+	return &message.Certificate{
+		CommonNames:    r.texts(),
+		SerialNumber:   r.text(),
+		RFC822Names:    r.texts(),
+		DNSNames:       r.texts(),
+		DirectoryNames: r.texts(),
+		URIs:           r.texts(),
+		IPAddresses:    r.texts(),
+		RegisteredIDs:  r.texts(),
+		Subject:        r.text(),
+		Issuer:         r.text(),
+		NotBefore:      r.time(),
+		NotAfter:       r.time(),
+	}
 }
 
 func (r *reader) envelope(e *message.Envelope) {
@@ -171,11 +223,7 @@ func (r *reader) envelope(e *message.Envelope) {
 }
 
 func (r *reader) recipients() []message.Recipient {
-	n := r.uint()
-	if n > uint64(len(r.rest)/minRecipientOctets) {
-		r.fail()
-		return nil
-	}
+	n := r.count(minRecipientOctets)
 	if n == 0 {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package spooltest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -206,7 +207,8 @@ func (h *history) view(s spool.Spool) string {
 	}
 	for _, m := range h.messages {
 		got, items, err := s.Message(ctx, m.ID)
-		view += fmt.Sprintf("%v %v %v\n", got, items, errors.Is(err, spool.ErrNotFound))
+		text, _ := json.Marshal(got) // never fails, and follows pointers
+		view += fmt.Sprintf("%s %v %v\n", text, items, errors.Is(err, spool.ErrNotFound))
 	}
 	return view
 }

@@ -95,7 +95,13 @@ func Message() spool.Message {
 			ID: message.NewID(Epoch), Account: "123456789012", Region: "eu-central-1", IngressPoint: "inp-1", Listener: "mx",
 			Started: Epoch, Client: netip.MustParseAddrPort("192.0.2.1:4321"), Local: netip.MustParseAddrPort("[2001:db8::1]:25"),
 			ClientName: "client.example", Hello: "client.example", Extended: true, TLSVersion: "TLSv1.3",
-			TLSCipher: "TLS_AES_128_GCM_SHA256", TLSWrapped: true, AuthUser: "user",
+			TLSCipher: "TLS_AES_128_GCM_SHA256", TLSWrapped: true, AuthUser: "user", AuthVersion: "2", SecretARN: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:s",
+			Certificate: &message.Certificate{
+				CommonNames: []string{"client", "Client"}, SerialNumber: "0A:DE", RFC822Names: []string{"client@example.com"},
+				DNSNames: []string{"client.example"}, DirectoryNames: []string{"CN=client"}, URIs: []string{"spiffe://client"},
+				IPAddresses: []string{"192.0.2.1"}, RegisteredIDs: []string{"1.2.3"}, Subject: "CN=client,O=Example", Issuer: "CN=CA,O=Example",
+				NotBefore: Epoch.AddDate(-1, 0, 0), NotAfter: Epoch.AddDate(1, 0, 0),
+			},
 		},
 		Envelope: message.Envelope{
 			ReversePath: path("sender", "example.com"), EightBit: true, UTF8: true, EnvelopeID: "envelope", Return: "HDRS",
