@@ -58,23 +58,22 @@ func ParseMail(argument string) (Path, MailParameters, *Reply) {
 	return path, parameters, refusal
 }
 
-// ParseRcpt reads the argument of RCPT; utf8 says whether MAIL had SMTPUTF8. No parameters are known: those of RCPT belong to
-// the DSN extension. The reply says what is wrong, see ParseForwardPath and ParseMailParameters.
-// RFC 5321, section 4.1.1.3.
-func ParseRcpt(argument string, utf8 bool) (Path, *Reply) {
+// ParseRcpt reads the argument of RCPT; utf8 says whether MAIL had SMTPUTF8. The reply says what is wrong, see ParseForwardPath
+// and ParseRcptParameters. RFC 5321, section 4.1.1.3.
+func ParseRcpt(argument string, utf8 bool) (Path, RcptParameters, *Reply) {
 	text, found := cutKeyword(argument, "TO:")
 	if !found {
-		return Path{}, badKeyword.Because(errPrefix)
+		return Path{}, RcptParameters{}, badKeyword.Because(errPrefix)
 	}
 	path, rest, refusal := ParseForwardPath(text)
 	if refusal != nil {
-		return Path{}, refusal
+		return Path{}, RcptParameters{}, refusal
 	}
-	refusal = eachParameter(rest, func(string, string, bool) error { return errParameterUnknown })
+	parameters, refusal := ParseRcptParameters(rest, utf8)
 	if refusal == nil && !utf8 {
 		refusal = path.CheckASCII()
 	}
-	return path, refusal
+	return path, parameters, refusal
 }
 
 // cutKeyword removes FROM: or TO:. Spaces after it are against RFC 5321, section 3.3 and common.

@@ -25,9 +25,18 @@ var (
 
 // MailParameters are the ESMTP parameters of MAIL. The zero value is a MAIL without any.
 type MailParameters struct {
-	Size     int64 // SIZE in octets, at most math.MaxInt64; 0 when absent. RFC 1870, section 3
-	EightBit bool  // BODY=8BITMIME. RFC 6152, section 3
-	UTF8     bool  // SMTPUTF8. RFC 6531, section 3.4
+	Size       int64  // SIZE in octets, at most math.MaxInt64; 0 when absent. RFC 1870, section 3
+	EightBit   bool   // BODY=8BITMIME. RFC 6152, section 3
+	UTF8       bool   // SMTPUTF8. RFC 6531, section 3.4
+	Return     string // RET: FULL or HDRS; empty when absent. RFC 3461, section 4.3
+	EnvelopeID string // ENVID, decoded: printable ASCII; empty when absent. RFC 3461, section 4.4
+	Auth       string // AUTH, decoded: a mailbox or <>, which nobody trusts; empty when absent. RFC 4954, section 5
+}
+
+// RcptParameters are the ESMTP parameters of RCPT. The zero value is a RCPT without any.
+type RcptParameters struct {
+	Notify   string // NOTIFY as received, checked; empty when absent. RFC 3461, section 4.1
+	Original string // ORCPT as received, checked; empty when absent. RFC 3461, section 4.2; RFC 6533, section 3
 }
 
 // ParseMailParameters reads what follows the reverse-path. The reply is 555 5.5.4 for a parameter that is not known, 501
@@ -46,6 +55,28 @@ func ParseMailParameters(text string) (MailParameters, *Reply) {
 				return errParameterValue
 			}
 			return nil
+		case "RET":
+			return parseReturn(value, &parameters.Return)
+		case "ENVID":
+			return parseEnvelopeID(value, &parameters.EnvelopeID)
+		case "AUTH":
+			return parseSubmitter(value, &parameters.Auth)
+		}
+		return errParameterUnknown
+	})
+	return parameters, refusal
+}
+
+// ParseRcptParameters reads what follows the forward-path; utf8 says whether MAIL had SMTPUTF8. The replies are those of
+// ParseMailParameters.
+func ParseRcptParameters(text string, utf8 bool) (RcptParameters, *Reply) {
+	var parameters RcptParameters
+	refusal := eachParameter(text, func(keyword, value string, _ bool) error {
+		switch keyword {
+		case "NOTIFY":
+			return parseNotify(value, &parameters.Notify)
+		case "ORCPT":
+			return parseOriginal(value, utf8, &parameters.Original)
 		}
 		return errParameterUnknown
 	})
@@ -54,13 +85,8 @@ func ParseMailParameters(text string) (MailParameters, *Reply) {
 
 // parseSize reads SIZE. What int64 cannot hold is larger than any limit all the same.
 func parseSize(value string, size *int64) error {
-	if value == "" || len(value) > maxSizeDigits {
+	if !isNumber(value) || len(value) > maxSizeDigits {
 		return errParameterValue
-	}
-	for i := range len(value) {
-		if !isDigit(value[i]) {
-			return errParameterValue
-		}
 	}
 	octets, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {
@@ -71,10 +97,25 @@ func parseSize(value string, size *int64) error {
 }
 
 func parseBody(value string, eightBit *bool) error {
-	*eightBit = strings.EqualFold(value, "8BITMIME")
-	if !*eightBit && !strings.EqualFold(value, "7BIT") {
+	*eightBit = isWord(value, "8BITMIME")
+	if !*eightBit && !isWord(value, "7BIT") {
 		return errParameterValue
 	}
+	return nil
+}
+
+// parseSubmitter reads AUTH of MAIL: who submitted the message, or <> when that is not known. RFC 4954, section 5.
+func parseSubmitter(value string, submitter *string) error {
+	plain, err := decodeXtext(value)
+	if err != nil {
+		return err
+	}
+	if plain != "<>" {
+		if _, err := ParseMailbox(plain); err != nil {
+			return err
+		}
+	}
+	*submitter = plain
 	return nil
 }
 
@@ -106,6 +147,21 @@ func eachParameter(text string, take func(keyword, value string, valued bool) er
 		}
 	}
 	return nil
+}
+
+// isWord reports whether the text is the word, in any case. No letter outside ASCII is as long as the one it folds to.
+func isWord(text, word string) bool {
+	return len(text) == len(word) && strings.EqualFold(text, word)
+}
+
+// isNumber reports whether the text is digits and nothing else: no sign, no underscores.
+func isNumber(text string) bool {
+	for i := range len(text) {
+		if !isDigit(text[i]) {
+			return false
+		}
+	}
+	return text != ""
 }
 
 // isKeyword checks esmtp-keyword: letters, digits and hyphens, the first not a hyphen.
