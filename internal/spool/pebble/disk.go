@@ -3,6 +3,8 @@ package pebble
 import (
 	"context"
 	"fmt"
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +27,10 @@ type disk struct {
 	usage     func() (vfs.DiskUsage, error)
 	reserve   uint64 // 0: the default
 	short     atomic.Pointer[string]
-	reclaimed time.Time // when; of the goroutine that checks
-	settled   int64     // settlements that were committed then
+	room      atomic.Int64 // octets that are free beyond the reserve; negative: short
+	promised  atomic.Int64 // octets, by Reserve
+	reclaimed time.Time    // when; of the goroutine that checks
+	settled   int64        // settlements that were committed then
 }
 
 // Short reports whether the disk has less free space than its reserve, and why mail cannot be taken then, for logs and
@@ -38,23 +42,64 @@ func (s *Spool) Short() (reason string, short bool) {
 	return "", false
 }
 
+// Reserve promises room for a message of so many octets, 0 when nobody knows, until it is released. It refuses when the
+// free space, less what others were promised, would fall below the reserve; the reason is for logs, and release is nil
+// then. Release may be called more than once, and must not be called before the content was accepted or given up: what is
+// written until the next look at the free space is nobody's otherwise. Content that is under way counts twice, as promised
+// and as written: that errs on the safe side. It makes no system call and is safe for concurrent use.
+// Source: RFC 1870, section 6.1; docs/promises.md, Disks.
+func (s *Spool) Reserve(octets int64) (release func(), reason string, ok bool) {
+	if octets = max(octets, 0); s.disk.promise(octets) {
+		return sync.OnceFunc(func() { s.disk.promised.Add(-octets) }), "", true
+	}
+	if reason, short := s.Short(); short {
+		return nil, reason, false
+	}
+	return nil, fmt.Sprintf("disk: no room for %d octets: %d MiB are free beyond the reserve, %d MiB of them promised to other sessions",
+		octets, s.disk.room.Load()>>20, s.disk.promised.Load()>>20), false
+}
+
+// promise adds to what is promised if there is room. Nothing is added on the way to a refusal: one that asks for too much
+// must not have others refused.
+func (d *disk) promise(octets int64) bool {
+	for {
+		room, promised := d.room.Load(), d.promised.Load()
+		if octets > room || promised > room-octets {
+			return false
+		}
+		if d.promised.CompareAndSwap(promised, promised+octets) {
+			return true
+		}
+	}
+}
+
 // check looks at the free space. A file system that cannot say has enough.
 func (d *disk) check() {
 	usage, err := d.usage()
 	if err != nil {
 		d.short.Store(nil)
+		d.room.Store(math.MaxInt64)
 		return
 	}
 	reserve := d.reserve
 	if reserve == 0 {
 		reserve = max(reserveOctets, usage.TotalBytes/100*reservePercent)
 	}
+	d.room.Store(difference(usage.AvailBytes, reserve))
 	if usage.AvailBytes >= reserve {
 		d.short.Store(nil)
 		return
 	}
 	reason := fmt.Sprintf("disk: %d MiB free, %d MiB are reserved", usage.AvailBytes>>20, reserve>>20)
 	d.short.Store(&reason)
+}
+
+// difference is a - b, or as near to it as there is.
+func difference(a, b uint64) int64 {
+	if a < b {
+		return -int64(min(b-a, math.MaxInt64))
+	}
+	return int64(min(a-b, math.MaxInt64))
 }
 
 // checkDisk looks at the free space and, while it is short, gives back what settled messages hold: without new mail

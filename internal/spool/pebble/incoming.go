@@ -14,10 +14,29 @@ import (
 const (
 	memoryOctets = 1 << 20  // more of one message's content does not stay in memory while it comes in
 	beyondOctets = 64 << 10 // what a session may hold when the budget is used up: without a buffer it could not go on
+	// How many values are written to the store at once. The store takes them one after the other, and waits for the disk
+	// now and then: hundreds of sessions would then hold a batch each, beside the budget.
+	spillsAtOnce = 8
+	// Each of so many values is synced, by all sessions together, so that the log is never more than a few MiB behind:
+	// what is behind lies in memory, and an Accept has to wait for it.
+	spillsPerSync = 4
 )
 
+// newSpills returns the batches that values are written with. Who has none waits for one.
+func newSpills(db *pebble.DB) chan *pebble.Batch {
+	spills := make(chan *pebble.Batch, spillsAtOnce)
+	for range spillsAtOnce {
+		spills <- newSpill(db)
+	}
+	return spills
+}
+
+func newSpill(db *pebble.DB) *pebble.Batch {
+	return db.NewBatch(pebble.WithInitialSizeBytes(spool.ChunkOctets + batchOverhead))
+}
+
 // incoming is content on its way in. It stays in memory while it is small and the budget lasts, and goes into the batch
-// of its Accept from there. Otherwise it is written as it comes, unsynced, under an orphan key that Accept takes away.
+// of its Accept from there. Otherwise it is written as it comes, under an orphan key that Accept takes away.
 type incoming struct {
 	spool   *Spool
 	id      message.ID
@@ -70,10 +89,6 @@ func (in *incoming) take(p []byte) int {
 
 // spill writes the buffer to the store, a value at a time, and empties it.
 func (in *incoming) spill() error {
-	if err := in.spool.enter(context.Background()); err != nil {
-		return err
-	}
-	defer in.spool.leave()
 	for _, piece := range in.buffer.Bytes() {
 		if err := in.spillPiece(piece); err != nil {
 			return fmt.Errorf("write content of %s: %w", in.id, err)
@@ -84,14 +99,31 @@ func (in *incoming) spill() error {
 }
 
 func (in *incoming) spillPiece(piece []byte) error {
-	batch := in.spool.db.NewBatchWithSize(len(piece) + batchOverhead)
-	defer closeQuietly(batch)
+	batch := <-in.spool.spills
+	defer func() { in.spool.spills <- batch }()
+	if err := in.spool.enter(context.Background()); err != nil {
+		return err
+	}
+	defer in.spool.leave()
 	if in.spilled == 0 {
 		setKey(batch, appendOrphanKey(nil, in.id))
 	}
 	set(batch, appendContentKey(nil, in.id, in.spilled), piece)
 	in.spilled += int64(len(piece)) // whatever comes of it: an Abort must look for it
-	return in.spool.db.Apply(batch, pebble.NoSync)
+	if err := in.spool.db.Apply(batch, in.spool.spillOptions()); err != nil {
+		batch = newSpill(in.spool.db) // the store may hold on to the other
+		return err
+	}
+	batch.Reset()
+	return nil
+}
+
+// spillOptions are those of the next value: whether it is synced.
+func (s *Spool) spillOptions() *pebble.WriteOptions {
+	if s.spilled.Add(1)%spillsPerSync == 0 {
+		return s.sync
+	}
+	return pebble.NoSync
 }
 
 // Size implements spool.Incoming.

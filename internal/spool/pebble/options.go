@@ -5,23 +5,26 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 )
 
-// How the store is tuned. Source: measured, docs/performance.md.
+// How the store is tuned. Source: measured, docs/performance.md. Memtables and cache lie on the collector's heap in a
+// binary without cgo, so that about twice as much is resident; larger ones are no faster.
 const (
-	memTableOctets   = 32 << 20  // what comes and goes within it is never written to a table
-	memTablesMax     = 4         // then writers wait for a flush
-	cacheOctets      = 80 << 20  // the memtables count within it, or nothing would be left for blocks
+	memTableOctets   = 16 << 20  // what comes and goes within it is never written to a table
+	memTablesMax     = 3         // then writers wait for a flush
+	cacheOctets      = 32 << 20  // the memtables count within it, or nothing would be left for blocks
 	walOctetsPerSync = 1 << 20   // streamed content goes to the disk steadily, not all with the next sync
 	l0Compact        = 4         // sublevels
 	l0Stop           = 36        // sublevels; then writers wait for a compaction
 	baseOctets       = 256 << 20 // L1 before it is compacted further
+	filterBits       = 10        // a key; else looking one up reads a block, of a whole value, of every table that might have it
 )
 
 // options are the store's. The format is pinned: a newer version of the library must not make the directory unreadable
 // for the one before. Value separation is left off: it is experimental in this version.
 func options(c Config, m *metrics) *pebble.Options {
-	return &pebble.Options{
+	o := &pebble.Options{
 		FS:                          c.FS,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		Logger:                      &logger{log: c.Logger, exit: c.Exit},
@@ -45,6 +48,8 @@ func options(c Config, m *metrics) *pebble.Options {
 			},
 		},
 	}
+	o.Levels[0].FilterPolicy = bloom.FilterPolicy(filterBits) // the levels below have it from there
+	return o
 }
 
 // logger is what the store reports to.

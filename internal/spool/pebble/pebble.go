@@ -45,6 +45,8 @@ type Spool struct {
 	state   *state
 	budget  *spool.Budget
 	rules   *ruleSets
+	spills  chan *pebble.Batch
+	spilled atomic.Int64 // values written to the store as they came
 	log     *slog.Logger
 	metrics *metrics
 	disk    *disk
@@ -83,7 +85,7 @@ func Open(dir string, c Config) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", dir, err)
 	}
-	s.db = db
+	s.db, s.spills = db, newSpills(db)
 	if err := s.recover(c.FS, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), db.Close())
 	}
