@@ -36,6 +36,15 @@ func (p *Policy) Decide(f *Facts, recipient string) Decision {
 	return d
 }
 
+// TooBig answers for a size in octets, as announced or as counted, header section included. It is asked after every
+// statement and the default action, and overrules them: Mail Manager, section 3; Mail Manager, B9.
+func (p *Policy) TooBig(size int64) (reason SizeReason, tooBig bool) {
+	if size <= p.maxSize {
+		return SizeReason{}, false
+	}
+	return SizeReason{Allowed: p.maxSize, Received: size}, true
+}
+
 // decide tests the conditions up to the first that does not hold, and writes their reasons at the end of room.
 func (st *statement) decide(s *subject, room []ConditionReason) StatementReason {
 	r := StatementReason{Index: st.index, Action: st.action, Matched: true}

@@ -47,6 +47,10 @@ type StatementReason struct {
 	Matched    bool                     `json:"matched"`
 }
 
+// Holds reports whether condition i counted as true in its statement; for "cannot tell" the result does not say so. All but
+// the last held, or they would have been the last.
+func (r *StatementReason) Holds(i int) bool { return r.Matched || i < len(r.Conditions)-1 }
+
 // Decision is the answer for one recipient, with the statements in the order evaluated (every DENY, then every ALLOW),
 // ending at the decisive one. By is the index of that statement, 0 for the default action.
 type Decision struct {
@@ -70,6 +74,12 @@ func (d *Decision) CannotTell() int {
 		}
 	}
 	return n
+}
+
+// SizeReason is why a message is too large: the DENY whose scope is the data, and so every recipient. Mail Manager, section 3.
+type SizeReason struct {
+	Allowed  int64 `json:"allowed"`  // octets
+	Received int64 `json:"received"` // octets, announced or counted
 }
 
 // Source is a traffic policy as the API has it.

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -114,29 +115,54 @@ func TestConditions(t *testing.T) {
 		{"C1 any of", recipientIs("ENDS_WITH", "@a.example", "@b.example"), v4, "jo@b.example", ResultMatch, "jo@b.example", true, true},
 		{"C1 none of", recipientIs("NOT_EQUALS", "a@a", "b@b"), v4, "c@c", ResultMatch, "c@c", true, true},
 		{"C1 none of, one is", recipientIs("NOT_EQUALS", "a@a", "b@b"), v4, "b@b", ResultNoMatch, "b@b", false, false},
+		{"C1 any of, none is", recipientIs("ENDS_WITH", "@a.example", "@b.example"), v4, "jo@c.example", ResultNoMatch, "jo@c.example", false, false},
 		{"C2 case", recipientIs("EQUALS", "Jo@A.example"), v4, "jO@a.EXAMPLE", ResultMatch, "jO@a.EXAMPLE", true, true},
 		{"C2 case of ASCII only", recipientIs("EQUALS", "jö@a"), v4, "jÖ@a", ResultNoMatch, "jÖ@a", false, false},
 		{"plus-tag counts", recipientIs("EQUALS", "jo@a"), v4, "jo+tag@a", ResultNoMatch, "jo+tag@a", false, false},
+		{"plus-tag counts, contains", recipientIs("CONTAINS", "jo@a"), v4, "jo+tag@a", ResultNoMatch, "jo+tag@a", false, false},
+		{"plus-tag counts, not equal", recipientIs("NOT_EQUALS", "jo@a"), v4, "jo+tag@a", ResultMatch, "jo+tag@a", true, true},
+		{"C2 case, not equal", recipientIs("NOT_EQUALS", "jo@a"), v4, "JO@A", ResultNoMatch, "JO@A", false, false},
+		{"S7 not equal unquoted", recipientIs("NOT_EQUALS", "jo@a"), v4, `"jo"@a`, ResultNoMatch, "jo@a", false, false},
 		{"S7 compared unquoted", recipientIs("EQUALS", "jo@a"), v4, `"jo"@a`, ResultMatch, "jo@a", true, true},
 		{"starts", recipientIs("STARTS_WITH", "jo"), v4, "jon@a", ResultMatch, "jon@a", true, true},
+		{"starts elsewhere", recipientIs("STARTS_WITH", "jo"), v4, "x.jo@a", ResultNoMatch, "x.jo@a", false, false},
+		{"ends elsewhere", recipientIs("ENDS_WITH", "@a"), v4, "jo@a.example", ResultNoMatch, "jo@a.example", false, false},
 		{"contains", recipientIs("CONTAINS", "N@"), v4, "jon@a", ResultMatch, "jon@a", true, true},
+		{"contains not", recipientIs("CONTAINS", "x@"), v4, "jon@a", ResultNoMatch, "jon@a", false, false},
 		{"network", clientV4("CIDR_MATCHES", "192.0.2.0/24"), v4, "a@a", ResultMatch, "192.0.2.1", true, true},
 		{"host bits", clientV4("CIDR_MATCHES", "192.0.2.77/24"), v4, "a@a", ResultMatch, "192.0.2.1", true, true},
 		{"other network", clientV4("CIDR_MATCHES", "198.51.100.0/24"), v4, "a@a", ResultNoMatch, "192.0.2.1", false, false},
+		{"any of the networks", clientV4("CIDR_MATCHES", "198.51.100.0/24", "192.0.2.1/32"), v4, "a@a", ResultMatch, "192.0.2.1", true, true},
+		{"none of the networks, one is", clientV4("NOT_CIDR_MATCHES", "198.51.100.0/24", "192.0.2.1/32"), v4, "a@a", ResultNoMatch, "192.0.2.1", false, false},
+		{"every network", clientV4("CIDR_MATCHES", "0.0.0.0/0"), v4, "a@a", ResultMatch, "192.0.2.1", true, true},
 		{"not network", clientV4("NOT_CIDR_MATCHES", "198.51.100.0/24"), v4, "a@a", ResultMatch, "192.0.2.1", true, true},
 		{"C3 mapped", clientV4("CIDR_MATCHES", "192.0.2.0/24"), facts("::ffff:192.0.2.1", ""), "a@a", ResultMatch, "192.0.2.1", true, true},
+		{"C3 mapped, not", clientV4("NOT_CIDR_MATCHES", "192.0.2.0/24"), facts("::ffff:192.0.2.1", ""), "a@a", ResultNoMatch, "192.0.2.1", false, false},
+		{"C3 mapped is not IPv6", clientV6("CIDR_MATCHES", "::/0"), facts("::ffff:192.0.2.1", ""), "a@a", ResultCannotTell, "192.0.2.1", false, false},
+		{"C3 mapped network", clientV6("CIDR_MATCHES", "::ffff:192.0.2.0/120"), facts("::ffff:192.0.2.1", ""), "a@a", ResultCannotTell, "192.0.2.1", false, false},
 		{"C3 other family", clientV4("CIDR_MATCHES", "0.0.0.0/0"), v6, "a@a", ResultCannotTell, "2001:db8::1", false, false},
 		{"C3 other family, not", clientV4("NOT_CIDR_MATCHES", "192.0.2.0/24"), v6, "a@a", ResultCannotTell, "2001:db8::1", true, false},
 		{"C3 other family, IPv6", clientV6("CIDR_MATCHES", "::/0"), v4, "a@a", ResultCannotTell, "192.0.2.1", false, false},
 		{"C3 other family, IPv6, not", clientV6("NOT_CIDR_MATCHES", "2001:db8::/32"), v4, "a@a", ResultCannotTell, "192.0.2.1", true, false},
 		{"IPv6", clientV6("CIDR_MATCHES", "2001:db8::/32"), v6, "a@a", ResultMatch, "2001:db8::1", true, true},
+		{"IPv6 elsewhere", clientV6("CIDR_MATCHES", "2001:db8:1::/48"), v6, "a@a", ResultNoMatch, "2001:db8::1", false, false},
+		{"IPv6, not", clientV6("NOT_CIDR_MATCHES", "2001:db8::/32"), v6, "a@a", ResultNoMatch, "2001:db8::1", false, false},
+		{"IPv6 elsewhere, not", clientV6("NOT_CIDR_MATCHES", "2001:db8:1::/48"), v6, "a@a", ResultMatch, "2001:db8::1", true, true},
+		{"IPv6 with a zone", clientV6("CIDR_MATCHES", "fe80::/10"), facts("fe80::1%eth0", ""), "a@a", ResultMatch, "fe80::1%eth0", true, true},
 		{"no client", clientV6("NOT_CIDR_MATCHES", "2001:db8::/32"), none, "a@a", ResultCannotTell, "", true, false},
+		{"no client, IPv4", clientV4("CIDR_MATCHES", "0.0.0.0/0"), none, "a@a", ResultCannotTell, "", false, false},
 		{"TLS", tlsIs("MINIMUM_TLS_VERSION", "TLS1_2"), v6, "a@a", ResultMatch, "TLS1_3", true, true},
-		{"TLS is", tlsIs("IS", "TLS1_2"), v6, "a@a", ResultNoMatch, "TLS1_3", false, false},
+		{"TLS is another", tlsIs("IS", "TLS1_2"), v6, "a@a", ResultNoMatch, "TLS1_3", false, false},
+		{"TLS is", tlsIs("IS", "TLS1_2"), v4, "a@a", ResultMatch, "TLS1_2", true, true},
+		{"TLS is 1.3", tlsIs("IS", "TLS1_3"), v6, "a@a", ResultMatch, "TLS1_3", true, true},
+		{"TLS at least what it is", tlsIs("MINIMUM_TLS_VERSION", "TLS1_3"), v6, "a@a", ResultMatch, "TLS1_3", true, true},
+		{"TLS less", tlsIs("MINIMUM_TLS_VERSION", "TLS1_3"), v4, "a@a", ResultNoMatch, "TLS1_2", false, false},
+		{"C4 in clear, is", tlsIs("IS", "TLS1_3"), none, "a@a", ResultNoMatch, "", false, false},
 		{"C4 in clear", tlsIs("MINIMUM_TLS_VERSION", "TLS1_2"), none, "a@a", ResultNoMatch, "", false, false},
 		{"C6 add-on", addonIs("IS_TRUE"), v4, "a@a", ResultCannotTell, "", false, false},
 		{"C6 add-on, false", addonIs("IS_FALSE"), v4, "a@a", ResultCannotTell, "", false, false},
 		{"C6 add-on text", addonText("NOT_EQUALS"), v4, "a@a", ResultCannotTell, "", false, false},
+		{"C6 add-on, IPv6 client", addonIs("IS_FALSE"), v6, "a@a", ResultCannotTell, "", false, false},
 		{"C7 list", listIs("IS_TRUE"), v4, "a@a", ResultCannotTell, "", false, false},
 		{"C7 list, false", listIs("IS_FALSE"), v4, "a@a", ResultCannotTell, "", false, false},
 	}
@@ -147,7 +173,7 @@ func TestConditions(t *testing.T) {
 				p := compile(t, Source{Default: deny, Statements: []mailmanager.PolicyStatement{statementOf(action, tt.condition)}})
 				d := p.Decide(tt.facts, tt.recipient)
 				c := d.Statements[0].Conditions[0]
-				if c.Result != tt.result || c.Seen != tt.seen || d.Statements[0].Matched != want || (d.By == 1) != want {
+				if c.Result != tt.result || c.Seen != tt.seen || d.Statements[0].Matched != want || d.Statements[0].Holds(0) != want || (d.By == 1) != want {
 					t.Errorf("%s: got %+v, want %v of %q, holds %v", action, d, tt.result, tt.seen, want)
 				}
 				if (c.Why != "") != (tt.result == ResultCannotTell) || d.CannotTell() != len(c.Why[:min(1, len(c.Why))]) {
@@ -211,6 +237,30 @@ func TestMaxSize(t *testing.T) {
 	for limit, want := range map[int64]int64{0: MaxMessageOctets, 1: 1, MaxMessageOctets: MaxMessageOctets, 1 << 40: MaxMessageOctets, -1: MaxMessageOctets} {
 		if got := compile(t, Source{Default: allow, MaxSize: limit}).MaxSize(); got != want {
 			t.Errorf("%d: got %d, want %d", limit, got, want)
+		}
+	}
+}
+
+func TestTooBig(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name        string
+		limit, size int64
+		want        SizeReason
+		tooBig      bool
+	}{
+		{"own limit", 1000, 1001, SizeReason{Allowed: 1000, Received: 1001}, true},
+		{"the service's", 0, 42495384, SizeReason{Allowed: 41943040, Received: 42495384}, true},
+		{"the service's beats a larger one", 1 << 31, 41943041, SizeReason{Allowed: 41943040, Received: 41943041}, true},
+		{"announced beyond everything", 0, math.MaxInt64, SizeReason{Allowed: 41943040, Received: math.MaxInt64}, true},
+		{"just right", 1000, 1000, SizeReason{}, false},
+		{"as large as it gets", 0, 41943040, SizeReason{}, false},
+		{"not announced", 1000, 0, SizeReason{}, false},
+	}
+	for _, tt := range tests {
+		p := compile(t, Source{Default: allow, MaxSize: tt.limit})
+		if got, tooBig := p.TooBig(tt.size); got != tt.want || tooBig != tt.tooBig {
+			t.Errorf("%s: got %+v, %v, want %+v", tt.name, got, tooBig, tt.want)
 		}
 	}
 }
@@ -321,7 +371,7 @@ func TestDecideEqualsTheModel(t *testing.T) {
 		}
 		for _, st := range d.Statements {
 			for i, c := range st.Conditions {
-				if (c.Result == ResultMatch) != (st.Matched || i < len(st.Conditions)-1) {
+				if (c.Result == ResultMatch) != st.Holds(i) {
 					t.Fatalf("statement %+v does not end at the condition that decides", st)
 				}
 			}
