@@ -204,7 +204,7 @@ func (e *evaluation) begin(set *rule.Set, w *queue.Work, header message.Header) 
 	e.set = set
 	e.facts = rule.Facts{
 		ReversePath: m.Envelope.ReversePath.Received, Hello: m.Session.Hello, Client: m.Session.Client.Addr(),
-		TLS: m.Session.TLSVersion != "", TLSWrapped: m.Session.TLSWrapped, Size: m.Size, Header: header,
+		TLS: m.Session.TLSVersion != "", TLSWrapped: m.Session.TLSWrapped, Certificate: m.Session.Certificate, Size: m.Size, Header: header,
 	}
 	e.reasons.Reset()
 	if w.Item.Cursor != nil {

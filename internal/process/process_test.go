@@ -159,6 +159,12 @@ func when(attribute mailmanager.RuleStringEmailAttribute, op mailmanager.RuleStr
 	}}}
 }
 
+func whenCommonName(name string) []mailmanager.RuleCondition {
+	c := when("", mailmanager.RuleStringOperatorEquals, name)
+	c[0].StringExpression.Evaluate = &mailmanager.RuleStringToEvaluate{ClientCertificateAttribute: mailmanager.Ptr(mailmanager.RuleClientCertificateAttributeCn)}
+	return c
+}
+
 func relayTo(id string) mailmanager.RuleAction {
 	return mailmanager.RuleAction{Relay: &mailmanager.RelayAction{Relay: mailmanager.Ptr(mailmanager.IdOrArn(id))}}
 }
@@ -450,5 +456,22 @@ func TestStepThatRunsIsFinished(t *testing.T) {
 	processor.Work(ctx, f)
 	if r := f.results[0]; len(r.Next) != 1 || len(r.Attempts)+len(r.Held)+len(r.Deferred) != 0 {
 		t.Errorf("got %+v, want one item that follows", r)
+	}
+}
+
+// Rules see the certificate of the session that the message came in by, and none after it. Mail Manager, D16.
+func TestRulesSeeTheCertificate(t *testing.T) {
+	t.Parallel()
+	p, hash := newPlane(t, []mailmanager.Rule{{Conditions: whenCommonName("gateway"), Actions: []mailmanager.RuleAction{relayTo("r-a")}}})
+	var works []*queue.Work
+	for _, certificate := range []*message.Certificate{{CommonNames: []string{"Gateway"}}, nil, {CommonNames: []string{"other"}}} {
+		w := work(t, hash, contents{text: content}, "x@a.example")
+		w.Message.Session.Certificate = certificate
+		works = append(works, w)
+	}
+	for i, result := range run(t, newProcessor(p, false), works...) {
+		if got, want := len(result.Next) == 1, i == 0; got != want {
+			t.Errorf("message %d: got routed %v, want %v", i, got, want)
+		}
 	}
 }

@@ -52,12 +52,11 @@ const (
 
 // Why conditions cannot tell; each is then false in both senses (Mail Manager, D20).
 const (
-	whyNoVerdicts    = "SPF and DKIM verdicts are not available"
-	whyNoDMARC       = "DMARC results are not available"
-	whyNoCertificate = "client certificates are not available"
-	whyNoLists       = "address lists are not available"
-	whyNoAddons      = "add-ons are not available"
-	whyNoClient      = "the client's address is not known"
+	whyNoVerdicts = "SPF and DKIM verdicts are not available"
+	whyNoDMARC    = "DMARC results are not available"
+	whyNoLists    = "address lists are not available"
+	whyNoAddons   = "add-ons are not available"
+	whyNoClient   = "the client's address is not known"
 )
 
 // Compile makes a Set from the API's rules. The error is a ValidationException that names the path of the value that
@@ -134,19 +133,13 @@ func (s *Set) compileString(path string, e *mailmanager.RuleStringExpression) (c
 		return condition{}, match.Invalid(path+".values", whyEmpty)
 	case to.Analysis != nil:
 		return blind(attributeAddon, operator, values, whyNoAddons), nil
-	case to.ClientCertificateAttribute != nil:
-		return blind("CLIENT_CERTIFICATE_"+string(*to.ClientCertificateAttribute), operator, values, whyNoCertificate), nil
 	}
-	c := condition{attribute: string(mailmanager.Value(to.Attribute)), operator: operator, values: values}
-	o, ok := attributeOperands[mailmanager.Value(to.Attribute)]
-	if to.MimeHeaderAttribute != nil {
-		c.attribute, c.scope = string(*to.MimeHeaderAttribute), scopeNode
-		o, ok = operand{header: lower(c.attribute), folding: match.FoldUnicode}, len(c.attribute) <= maxHeaderNameOctets
-	}
+	c := condition{operator: operator, values: values}
+	o, ok := c.operandOf(to)
 	if !ok {
 		return c, match.Invalid(path+".evaluate", whyAttribute)
 	}
-	strings, ok := match.NewStrings(operator, values, o.folding)
+	strings, ok := match.NewStrings(operator, comparedValues(o, values), o.folding)
 	if !ok {
 		return c, match.Invalid(path+".operator", whyOperator)
 	}
@@ -156,6 +149,23 @@ func (s *Set) compileString(path string, e *mailmanager.RuleStringExpression) (c
 	}
 	c.test = &stringTest{strings, s.operand(o)}
 	return c, nil
+}
+
+// operandOf returns the operand that a string condition asks for, and notes its name and scope. ok is false when there is
+// none.
+func (c *condition) operandOf(to mailmanager.RuleStringToEvaluate) (o operand, ok bool) {
+	switch {
+	case to.MimeHeaderAttribute != nil:
+		c.attribute, c.scope = string(*to.MimeHeaderAttribute), scopeNode
+		return operand{header: lower(c.attribute), folding: match.FoldUnicode}, len(c.attribute) <= maxHeaderNameOctets
+	case to.ClientCertificateAttribute != nil:
+		c.attribute = attributeCertificate + string(*to.ClientCertificateAttribute)
+		folding, ok := certificateFoldings[*to.ClientCertificateAttribute]
+		return operand{certificate: *to.ClientCertificateAttribute, folding: folding}, ok
+	}
+	c.attribute = string(mailmanager.Value(to.Attribute))
+	o, ok = attributeOperands[mailmanager.Value(to.Attribute)]
+	return o, ok
 }
 
 // The attributes of reasons that the API has no word for. Mail Manager, F19.

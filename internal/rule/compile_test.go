@@ -52,6 +52,9 @@ func TestCompileRefusesConditions(t *testing.T) {
 		{"no string attribute", nowhere(text("FROM", "EQUALS", "secret")), ".stringExpression.evaluate"},
 		{"no strings", text("FROM", "EQUALS"), ".stringExpression.values"},
 		{"field name too long", text("X-"+strings.Repeat("a", 257), "EQUALS", "secret"), ".stringExpression.evaluate"},
+		{"certificate attribute", certificateCondition("SUBJECT", "EQUALS", "secret"), ".stringExpression.evaluate"},
+		{"certificate operator", certificateCondition("CN", "LIKE", "secret"), ".stringExpression.operator"},
+		{"no certificate values", certificateCondition("CN", "EQUALS"), ".stringExpression.values"},
 		{"boolean operator", booleanCondition("TLS", "IS"), ".booleanExpression.operator"},
 		{"boolean attribute", booleanCondition("SECURE", "IS_TRUE"), ".booleanExpression.evaluate"},
 		{"no boolean attribute", nowhere(booleanCondition("TLS", "IS_TRUE")), ".booleanExpression.evaluate"},
@@ -113,21 +116,21 @@ func TestCompileRefusesActions(t *testing.T) {
 func TestSource(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		rules, recipients, header, decide := drawCase(t)
-		s, err := Compile(rules)
+		d := drawCase(t)
+		s, err := Compile(d.rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, hash := Source(rules)
-		if again, same := Source(rules); !bytes.Equal(again, text) || same != hash {
+		text, hash := Source(d.rules)
+		if again, same := Source(d.rules); !bytes.Equal(again, text) || same != hash {
 			t.Fatal("the source is not the same twice")
 		}
 		parsed, err := Parse(text)
-		if err != nil || parsed.Len() != len(rules) {
+		if err != nil || parsed.Len() != len(d.rules) {
 			t.Fatalf("got %d rules, %v", parsed.Len(), err)
 		}
-		f := factsOf(headerWith(header))
-		if diff := cmp.Diff(evaluate(s, f, recipientsOf(recipients...), decide), evaluate(parsed, f, recipientsOf(recipients...), decide)); diff != "" {
+		f := d.facts()
+		if diff := cmp.Diff(evaluate(s, f, recipientsOf(d.recipients...), d.decide), evaluate(parsed, f, recipientsOf(d.recipients...), d.decide)); diff != "" {
 			t.Fatalf("compiled, and from its source: %s", diff)
 		}
 	})

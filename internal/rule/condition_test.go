@@ -64,7 +64,6 @@ func TestConditions(t *testing.T) {
 		{"D20 add-on", onAddon(booleanCondition("", "IS_TRUE")), match.CannotTell, ""},
 		{"D20 add-on text", onAddon(text("FROM", "NOT_EQUALS", "a")), match.CannotTell, ""},
 		{"D20 add-on verdict", onAddon(verdictCondition("SPF", "EQUALS")), match.CannotTell, ""},
-		{"D20 client certificate", onCertificate(), match.CannotTell, ""},
 	}
 	f := factsOf(sampleHeader)
 	f.TLS = true
@@ -102,12 +101,6 @@ func onAddon(c mailmanager.RuleCondition) mailmanager.RuleCondition {
 	default:
 		c.VerdictExpression.Evaluate = &mailmanager.RuleVerdictToEvaluate{Analysis: analysis}
 	}
-	return c
-}
-
-func onCertificate() mailmanager.RuleCondition {
-	c := stringCondition("FROM", "NOT_EQUALS", "a")
-	c.StringExpression.Evaluate = &mailmanager.RuleStringToEvaluate{ClientCertificateAttribute: mailmanager.Ptr(mailmanager.RuleClientCertificateAttributeCn)}
 	return c
 }
 

@@ -14,8 +14,9 @@ type Facts struct {
 	Client      netip.Addr
 	TLS         bool
 	TLSWrapped  bool
-	Size        int64  // octets as received (Mail Manager, D10)
-	Header      []byte // the header section as received, with the empty line if there was one
+	Certificate *message.Certificate // the client's, or nil
+	Size        int64                // octets as received (Mail Manager, D10)
+	Header      []byte               // the header section as received, with the empty line if there was one
 }
 
 // Outcome is what became of the last step.

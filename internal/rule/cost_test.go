@@ -2,6 +2,7 @@ package rule
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func costSet(t testing.TB, attribute string) *Set {
 	for i := range costRules {
 		r := mailmanager.Rule{Actions: []mailmanager.RuleAction{{Drop: &mailmanager.DropAction{}}}}
 		for j := range costConditions {
-			r.Conditions = append(r.Conditions, stringCondition(attribute, "ENDS_WITH",
+			r.Conditions = append(r.Conditions, costCondition(attribute, "ENDS_WITH",
 				fmt.Sprintf("@no%d.example", i), fmt.Sprintf("@never%d.example", j), "@nowhere.example"))
 		}
 		rules = append(rules, r)
@@ -36,6 +37,13 @@ func costSet(t testing.TB, attribute string) *Set {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func costCondition(attribute, operator string, values ...string) mailmanager.RuleCondition {
+	if certificate, ok := strings.CutPrefix(attribute, attributeCertificate); ok {
+		return certificateCondition(mailmanager.RuleClientCertificateAttribute(certificate), operator, values...)
+	}
+	return stringCondition(attribute, operator, values...)
 }
 
 // evaluation is what a worker keeps from message to message.
@@ -49,6 +57,7 @@ type costEvaluation struct {
 
 func newCost(t testing.TB, attribute string) *costEvaluation {
 	e := &costEvaluation{set: costSet(t, attribute), facts: factsOf(costHeader)}
+	e.facts.Certificate = &message.Certificate{SerialNumber: "0A:DE:01", DNSNames: []string{"mx.example.org", "Mail.example.org"}}
 	for i := range costRecipients {
 		address := fmt.Sprintf("user%d@example.com", i)
 		e.recipients = append(e.recipients, recipientsOf(address)...)
@@ -63,7 +72,7 @@ func (e *costEvaluation) run() bool {
 	return more
 }
 
-var costCases = []string{"MAIL_FROM", "SUBJECT", "TO", "X-Mailer", "RECIPIENT"}
+var costCases = []string{"MAIL_FROM", "SUBJECT", "TO", "X-Mailer", "RECIPIENT", "CLIENT_CERTIFICATE_SAN_DNS_NAME", "CLIENT_CERTIFICATE_SERIAL_NUMBER"}
 
 func TestNoAllocations(t *testing.T) {
 	for _, attribute := range costCases {

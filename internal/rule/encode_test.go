@@ -140,13 +140,17 @@ func FuzzCursor(f *testing.F) {
 func FuzzParse(f *testing.F) {
 	text, _ := Source([]mailmanager.Rule{{Conditions: conditions(stringCondition("X-A", "CONTAINS", "ä")), Actions: actions(relay(), replaceBy("a@b"))}})
 	f.Add(text)
+	text, _ = Source([]mailmanager.Rule{{Conditions: conditions(certificateCondition("SERIAL_NUMBER", "CONTAINS", ":")), Actions: actions(drop())}})
+	f.Add(text)
+	facts := factsOf(sampleHeader)
+	facts.Certificate = sampleCertificate()
 	f.Add([]byte(`{"format":1,"rules":[{"Name":"a","Unless":[{"IpExpression":{"Evaluate":{"Attribute":"SOURCE_IP"},"Operator":"CIDR_MATCHES","Values":["::/0"]}}]}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := Parse(text)
 		if err != nil {
 			return
 		}
-		evaluate(s, factsOf(sampleHeader), recipientsOf("a@a", "b@b"), always(OutcomeFailed))
+		evaluate(s, facts, recipientsOf("a@a", "b@b"), always(OutcomeFailed))
 		var read source
 		if err := json.Unmarshal(text, &read); err != nil {
 			t.Fatal(err)

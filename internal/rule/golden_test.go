@@ -20,12 +20,13 @@ var rewrite = flag.Bool("rewrite", false, "write what was decided into testdata,
 
 // given is what a golden decision begins with, beside its rules and its message.
 type given struct {
-	ReversePath string            `json:"reversePath"`
-	Hello       string            `json:"hello"`
-	Client      netip.Addr        `json:"client"`
-	TLS         bool              `json:"tls"`
-	Recipients  []string          `json:"recipients"`
-	Outcomes    map[string]string `json:"outcomes"` // "rule.action" → the outcome of its steps; QUEUED when it is not there
+	ReversePath string               `json:"reversePath"`
+	Hello       string               `json:"hello"`
+	Client      netip.Addr           `json:"client"`
+	TLS         bool                 `json:"tls"`
+	Certificate *message.Certificate `json:"certificate"`
+	Recipients  []string             `json:"recipients"`
+	Outcomes    map[string]string    `json:"outcomes"` // "rule.action" → the outcome of its steps; QUEUED when it is not there
 }
 
 // decided is what the engine made of it.
@@ -77,7 +78,7 @@ func decide(t *testing.T, parts []txtar.File) []byte {
 	content := bytes.ReplaceAll(parts[2].Data, []byte("\n"), []byte("\r\n"))
 	header, _ := message.CutHeader(content)
 	f := &Facts{
-		ReversePath: in.ReversePath, Hello: in.Hello, Client: in.Client, TLS: in.TLS, Size: int64(len(content)), Header: header,
+		ReversePath: in.ReversePath, Hello: in.Hello, Client: in.Client, TLS: in.TLS, Certificate: in.Certificate, Size: int64(len(content)), Header: header,
 	}
 	kinds := map[string]OutcomeKind{}
 	for step, name := range in.Outcomes {

@@ -27,6 +27,12 @@ func stringCondition(attribute, operator string, values ...string) mailmanager.R
 	return mailmanager.RuleCondition{StringExpression: e}
 }
 
+func certificateCondition(attribute mailmanager.RuleClientCertificateAttribute, operator string, values ...string) mailmanager.RuleCondition {
+	c := stringCondition("", operator, values...)
+	c.StringExpression.Evaluate = &mailmanager.RuleStringToEvaluate{ClientCertificateAttribute: &attribute}
+	return c
+}
+
 func sourceCondition(operator string, values ...mailmanager.RuleIpStringValue) mailmanager.RuleCondition {
 	return mailmanager.RuleCondition{IpExpression: &mailmanager.RuleIpExpression{
 		Evaluate: &mailmanager.RuleIpToEvaluate{Attribute: mailmanager.Ptr(mailmanager.RuleIpEmailAttributeSourceIp)},

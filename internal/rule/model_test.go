@@ -17,7 +17,8 @@ import (
 type model struct {
 	message []*modelRecipient
 	states  int
-	header  string // value of X-A in the message as received, or empty
+	header  string   // value of X-A in the message as received, or empty
+	names   []string // common names of the client's certificate
 	decide  outcomes
 	steps   []taken
 	matched [][]string // of each rule
@@ -72,6 +73,9 @@ func (m *model) holds(c mailmanager.RuleCondition, to *modelRecipient) bool {
 		return false // the others that are drawn cannot tell
 	}
 	elements := []string{to.address}
+	if e.Evaluate.ClientCertificateAttribute != nil {
+		elements = m.names
+	}
 	if e.Evaluate.MimeHeaderAttribute != nil {
 		elements = nil
 		for _, f := range to.fields {
@@ -195,7 +199,9 @@ func drawRules(t *rapid.T) []mailmanager.Rule {
 	address := rapid.SampledFrom([]string{"a@x", "b@x", "ab@x", "c@x"})
 	condition := rapid.Custom(func(t *rapid.T) mailmanager.RuleCondition {
 		operator := rapid.SampledFrom([]string{"EQUALS", "NOT_EQUALS", "CONTAINS"}).Draw(t, "operator")
-		switch rapid.IntRange(0, 5).Draw(t, "kind") {
+		switch rapid.IntRange(0, 6).Draw(t, "kind") {
+		case 3:
+			return certificateCondition("CN", operator, rapid.SampledFrom([]string{"1", "2", "12"}).Draw(t, "value"))
 		case 0:
 			return stringCondition("X-A", operator, rapid.SampledFrom([]string{"1", "2", "12"}).Draw(t, "value"))
 		case 1:
@@ -242,33 +248,59 @@ func drawOutcomes(t *rapid.T) outcomes {
 	}
 }
 
-func drawCase(t *rapid.T) (rules []mailmanager.Rule, recipients []string, header string, decide outcomes) {
-	recipients = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a@x", "b@x", "ab@x", "d@x"}), 1, 4, rapid.ID[string]).Draw(t, "recipients")
-	header = rapid.SampledFrom([]string{"", "1"}).Draw(t, "header")
-	return drawRules(t), recipients, header, drawOutcomes(t)
+// drawn is one case: rules, and all that they see.
+type drawn struct {
+	rules       []mailmanager.Rule
+	recipients  []string
+	header      string
+	certificate *message.Certificate
+	decide      outcomes
 }
 
-func headerWith(value string) string {
-	if value == "" {
-		return "Subject: a\r\n\r\n"
+func drawCase(t *rapid.T) drawn {
+	d := drawn{
+		recipients: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a@x", "b@x", "ab@x", "d@x"}), 1, 4, rapid.ID[string]).Draw(t, "recipients"),
+		header:     rapid.SampledFrom([]string{"", "1"}).Draw(t, "header"),
+		rules:      drawRules(t), decide: drawOutcomes(t),
 	}
-	return "Subject: a\r\nX-A: " + value + "\r\n\r\n"
+	if rapid.Bool().Draw(t, "certificate") {
+		d.certificate = &message.Certificate{CommonNames: rapid.SliceOfN(rapid.SampledFrom([]string{"1", "12"}), 0, 2).Draw(t, "names")}
+	}
+	return d
+}
+
+func (d drawn) facts() *Facts {
+	header := "Subject: a\r\n\r\n"
+	if d.header != "" {
+		header = "Subject: a\r\nX-A: " + d.header + "\r\n\r\n"
+	}
+	f := factsOf(header)
+	f.Certificate = d.certificate
+	return f
+}
+
+func (d drawn) model() model {
+	m := model{decide: d.decide, header: d.header}
+	if d.certificate != nil {
+		m.names = d.certificate.CommonNames
+	}
+	for _, r := range d.recipients {
+		m.message = append(m.message, &modelRecipient{address: r})
+	}
+	return m
 }
 
 func TestEngineEqualsTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		rules, recipients, header, decide := drawCase(t)
-		m := model{decide: decide, header: header}
-		for _, r := range recipients {
-			m.message = append(m.message, &modelRecipient{address: r})
-		}
-		m.run(rules)
-		s, err := Compile(rules)
+		d := drawCase(t)
+		m := d.model()
+		m.run(d.rules)
+		s, err := Compile(d.rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := evaluate(s, factsOf(headerWith(header)), recipientsOf(recipients...), decide)
+		got := evaluate(s, d.facts(), recipientsOf(d.recipients...), d.decide)
 		if diff := cmp.Diff(m.steps, got.Steps); diff != "" {
 			t.Fatalf("steps, model and engine: %s", diff)
 		}
@@ -282,7 +314,7 @@ func TestEngineEqualsTheModel(t *testing.T) {
 		if diff := cmp.Diff(m.matched, matched); diff != "" {
 			t.Fatalf("matched, model and engine: %s", diff)
 		}
-		checkReasons(t, rules, got)
+		checkReasons(t, d.rules, got)
 	})
 }
 
@@ -317,22 +349,22 @@ func checkReasons(t *rapid.T, rules []mailmanager.Rule, got result) {
 func TestEncodedCursorGoesOn(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		rules, recipients, header, decide := drawCase(t)
-		s, err := Compile(rules)
+		d := drawCase(t)
+		s, err := Compile(d.rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := factsOf(headerWith(header))
+		f := d.facts()
 		var root *message.Node
 		if rapid.Bool().Draw(t, "root") {
 			root = root.Remove(message.Range{From: 3, To: 4}).Add("X-B: 12\r\n")
 		}
 		straight := new(Cursor)
-		straight.Reset(root, recipientsOf(recipients...))
-		want := evaluateFrom(s, f, straight, decide)
+		straight.Reset(root, recipientsOf(d.recipients...))
+		want := evaluateFrom(s, f, straight, d.decide)
 
 		c, last := new(Cursor), Outcome{}
-		c.Reset(root, recipientsOf(recipients...))
+		c.Reset(root, recipientsOf(d.recipients...))
 		var got result
 		var kept, fresh Reasons
 		var parts []Reason
@@ -342,7 +374,7 @@ func TestEncodedCursorGoesOn(t *testing.T) {
 				break
 			}
 			got.Steps = append(got.Steps, takenOf(step))
-			last = decide(step)
+			last = d.decide(step)
 			encoded, err := c.MarshalBinary()
 			if err != nil {
 				t.Fatal(err)
@@ -380,20 +412,20 @@ func TestEncodedCursorGoesOn(t *testing.T) {
 func TestUnmatchedRecipientsAreUntouched(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		rules, recipients, header, decide := drawCase(t)
-		for i := range rules {
-			rules[i].Unless = append(rules[i].Unless, stringCondition("RECIPIENT", "EQUALS", "bystander@x"))
+		d := drawCase(t)
+		for i := range d.rules {
+			d.rules[i].Unless = append(d.rules[i].Unless, stringCondition("RECIPIENT", "EQUALS", "bystander@x"))
 		}
-		s, err := Compile(rules)
+		s, err := Compile(d.rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := rapid.IntRange(0, len(recipients)).Draw(t, "at")
-		with := recipientsOf(slices.Insert(slices.Clone(recipients), at, "bystander@x")...)
+		at := rapid.IntRange(0, len(d.recipients)).Draw(t, "at")
+		with := recipientsOf(slices.Insert(slices.Clone(d.recipients), at, "bystander@x")...)
 		with[at].Notify, with[at].Original = "DELAY", "rfc822;b@x"
 		var c Cursor
 		c.Reset(nil, with)
-		got := evaluateFrom(s, factsOf(headerWith(header)), &c, decide)
+		got := evaluateFrom(s, d.facts(), &c, d.decide)
 		for _, step := range got.Steps {
 			if slices.Contains(step.Recipients, "bystander@x") {
 				t.Fatalf("got step %+v", step)

@@ -12,11 +12,12 @@ import (
 // operand is a value of the message that string conditions look at. Conditions with the same operand share it, so that it
 // is decoded and folded once for an evaluation.
 type operand struct {
-	header    string // lower-case name of the fields it comes from; empty: the envelope
-	addresses bool   // the fields are address lists (Mail Manager, D8)
-	recipient bool   // RECIPIENT: belongs to a recipient, not to the message
-	envelope  envelopeValue
-	folding   match.Folding
+	header      string // lower-case name of the fields it comes from; empty: the envelope or the session
+	addresses   bool   // the fields are address lists (Mail Manager, D8)
+	recipient   bool   // RECIPIENT: belongs to a recipient, not to the message
+	envelope    envelopeValue
+	certificate mailmanager.RuleClientCertificateAttribute // part of the client's certificate, or empty
+	folding     match.Folding
 }
 
 // envelopeValue says which part of the envelope an operand is.
@@ -98,7 +99,7 @@ func (v *values) reset() {
 	}
 }
 
-// prepare takes what comes from the envelope, and makes room for the rest.
+// prepare takes what comes from the envelope and the session, and makes room for the rest.
 func (v *values) prepare(s *Set, f *Facts) {
 	v.set, v.facts, v.headerRead = s, f, false
 	v.text, v.elements = v.text[:0], v.elements[:0]
@@ -110,6 +111,9 @@ func (v *values) prepare(s *Set, f *Facts) {
 			v.addText(i, message.Unquoted(f.ReversePath))
 		case envelopeHello:
 			v.addText(i, f.Hello)
+		}
+		if o.certificate != "" {
+			v.addCertificate(i, f.Certificate)
 		}
 	}
 }
@@ -184,11 +188,16 @@ func (v *values) addMailboxes(operand int, raw []byte) {
 	}
 }
 
-// add folds the element and puts it at the end of the operand's list.
+// add folds the element and links it.
 func (v *values) add(operand int, e element) {
 	from := len(v.text)
 	v.text = v.set.operands[operand].folding.Append(v.text, v.bytes(e.text))
 	e.folded = span{from, len(v.text)}
+	v.link(operand, e)
+}
+
+// link puts the element at the end of the operand's list.
+func (v *values) link(operand int, e element) {
 	v.elements = append(v.elements, e)
 	link := len(v.elements)
 	list := &v.operands[operand]
