@@ -63,7 +63,7 @@ func (c *Control) fingerprint(input any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return seal.MAC(c.keys.clientToken, encoded), nil
+	return seal.MAC(c.tokenKey, encoded), nil
 }
 
 // replay returns what a request with the same token was answered. The error is store.ErrNotFound when there was none.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"sluice/internal/mailmanager"
@@ -9,6 +10,7 @@ import (
 	"sluice/internal/rule"
 	"sluice/internal/spool"
 	"sluice/internal/store"
+	"sluice/internal/trust"
 )
 
 // Scope is the account and region of a resource (Mail Manager, A28).
@@ -34,10 +36,17 @@ type IngressPoint struct {
 	Private     bool
 	RuleSetID   string
 	PolicyID    string
-	Listeners   []string // names from the tag sluice:listener; empty: the pool
-	PoolAddress string   // host:port that the pool gave it, kept for life; empty until then
-	Default     bool     // tag sluice:default = true
+	Listeners   []string     // names from the tag sluice:listener; empty: the pool
+	PoolAddress string       // host:port that the pool gave it, kept for life; empty until then
+	Default     bool         // tag sluice:default = true
+	Addresses   []netip.Addr // tag sluice:address: local addresses of shared listeners whose sessions are the point's
+	Hostnames   []string     // tag sluice:hostname: server names that choose the point on shared listeners, beside ARecord; in lower case
+	SecretARN   string       // of the secret with its password, as it was configured; empty: none
+	Trust       *trust.Store // of type MTLS: who is let in; nil: nobody
 	Created     time.Time
+
+	passwords passwords
+	secret    secretRef
 }
 
 // Relay is a relay resource as it is used for one attempt.

@@ -5,7 +5,7 @@
 //
 // One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, secrets.go); what
 // they share is in resources.go (create, update, delete, list), client_tokens.go, tags.go and names.go (ids and ARNs).
-// lifecycle.go has the states of ingress points, snapshot.go what sessions see.
+// lifecycle.go has the states of ingress points, snapshot.go what sessions see, passwords.go how they check passwords.
 // Source: Mail Manager, sections 1 and 13; Mail Manager, A1 to A28, B19 and B20.
 package control
 
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"sync"
 	"time"
 
 	"sluice/internal/awsapi"
@@ -55,7 +56,12 @@ type Control struct {
 	operations map[string]operation
 	locks      keyLocks
 	lifecycle  lifecycle
-	keys       derivedKeys
+	tokenKey   []byte // client tokens are fingerprinted under it
+	hasher     *hasher
+	absent     *password    // stands for every password that is not there
+	nobody     IngressPoint // stands for every point that is not there
+	// defaults is held while a point may become the default of a listener. It is taken before the lock of the point.
+	defaults sync.Mutex
 }
 
 var (
@@ -63,22 +69,14 @@ var (
 	_ Snapshot       = (*Control)(nil)
 )
 
-// derivedKeys are the sub-keys that values are fingerprinted with.
-type derivedKeys struct {
-	clientToken []byte
-	password    []byte
-}
-
 // Open loads every resource from the store. A resource that cannot be used any more, such as a rule set that does not
 // compile, is logged and left out of the snapshot. No socket is touched before Start.
 func Open(ctx context.Context, cfg Config) (*Control, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	c := &Control{cfg: cfg, keys: derivedKeys{
-		clientToken: cfg.Seal.Derive("control: client token"),
-		password:    cfg.Seal.Derive("control: ingress password"),
-	}}
+	c := &Control{cfg: cfg, tokenKey: cfg.Seal.Derive("control: client token")}
+	c.initPasswords()
 	c.operations = c.table()
 	c.locks.seed = maphash.MakeSeed()
 	c.lifecycle.init()

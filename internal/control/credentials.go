@@ -2,16 +2,10 @@ package control
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"strings"
 	"time"
 
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
-	"sluice/internal/seal"
 	"sluice/internal/store"
 )
 
@@ -29,28 +23,6 @@ type credentials struct {
 	TrustStore *mailmanager.TrustStore `json:",omitempty"`
 }
 
-// password is enough to check a password, in a microsecond, and not enough to tell it: a keyed hash with a salt, whose
-// key is derived from the master key.
-type password struct {
-	Version string
-	Salt    []byte
-	Hash    []byte
-	Expires *time.Time `json:",omitempty"` // of the previous password
-}
-
-const saltOctets = 16
-
-func (c *Control) newPassword(text mailmanager.SmtpPassword) *password {
-	p := &password{Version: newUUID(), Salt: make([]byte, saltOctets)}
-	rand.Read(p.Salt) // never fails: crypto/rand ends the process instead
-	p.Hash = c.hashPassword(p.Salt, string(text))
-	return p
-}
-
-func (c *Control) hashPassword(salt []byte, text string) []byte {
-	return seal.MAC(c.keys.password, append(salt[:len(salt):len(salt)], text...))
-}
-
 // newCredentials makes the credentials of a new point from its configuration, which must suit its type.
 func (c *Control) newCredentials(t mailmanager.IngressPointType, config *mailmanager.IngressPointConfiguration) (*credentials, error) {
 	if err := checkConfiguration(t, config); err != nil {
@@ -60,7 +32,7 @@ func (c *Control) newCredentials(t mailmanager.IngressPointType, config *mailman
 	case config == nil:
 		return &credentials{}, nil
 	case config.SmtpPassword != nil:
-		return &credentials{Password: c.newPassword(*config.SmtpPassword)}, nil
+		return &credentials{Password: c.hasher.newPassword(newUUID(), string(*config.SmtpPassword))}, nil
 	case config.SecretArn != nil:
 		return &credentials{SecretArn: config.SecretArn}, nil
 	default:
@@ -98,6 +70,39 @@ func (c *Control) readCredentials(ctx context.Context, key store.Key) (*credenti
 	return &found, err
 }
 
+// admit gives a point what its clients prove themselves by, as sessions need it.
+func (c *Control) admit(view *IngressPoint, s *credentials) (err error) {
+	view.passwords = passwords{s.Password, s.Previous}
+	if s.SecretArn != nil {
+		view.SecretARN = string(*s.SecretArn)
+		view.secret, _ = secretRefOf(view.Scope, view.SecretARN) // one that is not the scope's is never found
+	}
+	if s.TrustStore != nil {
+		view.Trust, err = compileTrust(s.TrustStore)
+	}
+	return err
+}
+
+// admitAsBefore is admit for a point whose credentials have not changed.
+func (p *IngressPoint) admitAsBefore(before *IngressPoint) {
+	p.passwords, p.SecretARN, p.secret, p.Trust = before.passwords, before.SecretARN, before.secret, before.Trust
+}
+
+// admitStored is admit with the credentials that are stored. A point whose credentials cannot be used lets nobody in, and
+// is there all the same: it can be seen and changed. The error is that of ctx.
+func (c *Control) admitStored(ctx context.Context, view *IngressPoint, key store.Key) error {
+	stored, err := c.readCredentials(ctx, key)
+	if err == nil {
+		err = c.admit(view, stored)
+	}
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c.cfg.Logger.Error("credentials of an ingress point cannot be used: it lets nobody in", "account", key.Account, "region", key.Region,
+		"ingress_point_id", key.ID, "error", err)
+	return nil
+}
+
 // checkConfiguration refuses a configuration that does not suit the type of ingress point. Source: Mail Manager, section 1.3.
 func checkConfiguration(t mailmanager.IngressPointType, config *mailmanager.IngressPointConfiguration) error {
 	const path = "ingressPointConfiguration"
@@ -114,60 +119,8 @@ func checkConfiguration(t mailmanager.IngressPointType, config *mailmanager.Ingr
 		if config == nil || config.TlsAuthConfiguration == nil || config.TlsAuthConfiguration.TrustStore == nil {
 			return match.Invalid(path, "Member must have a tlsAuthConfiguration with a trustStore for ingress points of type MTLS")
 		}
-		return checkTrustStore(path+".tlsAuthConfiguration.trustStore", config.TlsAuthConfiguration.TrustStore)
 	}
 	return nil
-}
-
-// Types of PEM blocks. RFC 7468, sections 5.1 and 6.
-const (
-	pemCertificate = "CERTIFICATE"
-	pemCRL         = "X509 CRL"
-)
-
-func checkTrustStore(path string, t *mailmanager.TrustStore) error {
-	err := checkPEM(string(mailmanager.Value(t.CAContent)), pemCertificate, func(der []byte) error {
-		_, err := x509.ParseCertificate(der)
-		return err
-	})
-	if err != nil {
-		return match.Invalid(path+".cAContent", "Member must be one or more certificates in PEM form")
-	}
-	if t.CrlContent == nil {
-		return nil
-	}
-	err = checkPEM(string(*t.CrlContent), pemCRL, func(der []byte) error {
-		_, err := x509.ParseRevocationList(der)
-		return err
-	})
-	if err != nil {
-		return match.Invalid(path+".crlContent", "Member must be one or more certificate revocation lists in PEM form")
-	}
-	return nil
-}
-
-var errNotPEM = errors.New("not a sequence of such PEM blocks")
-
-// pemBegin is how every block begins. RFC 7468, section 2.
-const pemBegin = "-----BEGIN "
-
-// checkPEM refuses text that is not one or more PEM blocks of a type that parse. Every block that begins must end, too:
-// the decoder passes over others, and a revocation list that was cut off would revoke nothing in silence.
-func checkPEM(text, blockType string, parse func(der []byte) error) error {
-	rest := []byte(text)
-	for n := 0; ; n++ {
-		var block *pem.Block
-		block, rest = pem.Decode(rest)
-		if block == nil && n > 0 && n == strings.Count(text, pemBegin) {
-			return nil
-		}
-		if block == nil || block.Type != blockType {
-			return errNotPEM
-		}
-		if err := parse(block.Bytes); err != nil {
-			return err
-		}
-	}
 }
 
 // show is what GetIngressPoint tells of the credentials: versions, ARNs and, on demand, the trust store; never a password
@@ -191,7 +144,7 @@ func (s *credentials) show(now time.Time, contents mailmanager.TrustStoreRespons
 
 func (s *credentials) passwordVersions(now time.Time) *mailmanager.IngressPointPasswordConfiguration {
 	shown := &mailmanager.IngressPointPasswordConfiguration{SmtpPasswordVersion: &s.Password.Version}
-	if s.Previous != nil && now.Before(*s.Previous.Expires) {
+	if s.Previous != nil && !s.Previous.expired(now) {
 		shown.PreviousSmtpPasswordVersion = &s.Previous.Version
 		shown.PreviousSmtpPasswordExpiryTimestamp = milliseconds(*s.Previous.Expires)
 	}

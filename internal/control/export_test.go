@@ -2,8 +2,12 @@ package control
 
 import (
 	"context"
+	"hash"
 	"runtime"
+	"sync"
 	"time"
+
+	"sluice/internal/mailmanager"
 )
 
 // Quiet waits until no ingress point is being worked on.
@@ -24,14 +28,77 @@ func (c *Control) Maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 	c.maintain(ctx, retry, sweep)
 }
 
-// PasswordIs reports whether the newest password, or the one before it while it is accepted, is the text.
-func (c *Control) PasswordIs(ctx context.Context, key Key, text string) (newest, previous bool, err error) {
-	s, err := c.readCredentials(ctx, kindIngressPoint.key(key.Scope, key.ID))
-	if err != nil {
-		return false, false, err
+// MACs are the keyed hashes that passwords were checked by.
+type MACs struct {
+	mu     sync.Mutex
+	octets []int // that each is over
+}
+
+// Take returns how many octets each hash since the last Take was over.
+func (m *MACs) Take() []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	taken := m.octets
+	m.octets = nil
+	return taken
+}
+
+type countedMAC struct {
+	hash.Hash
+	macs    *MACs
+	written int
+}
+
+func (h *countedMAC) Write(octets []byte) (int, error) {
+	h.written += len(octets)
+	return h.Hash.Write(octets)
+}
+
+func (h *countedMAC) Sum(b []byte) []byte {
+	h.macs.mu.Lock()
+	defer h.macs.mu.Unlock()
+	h.macs.octets = append(h.macs.octets, h.written)
+	h.written = 0
+	return h.Hash.Sum(b)
+}
+
+// CountMACs counts from now on. No password may be checked at the same time.
+func (c *Control) CountMACs() *MACs {
+	macs, before := &MACs{}, c.hasher
+	c.hasher = newHasher(func() hash.Hash {
+		return &countedMAC{Hash: before.idle.Get().(*hashing).mac, macs: macs}
+	})
+	return macs
+}
+
+// What is read of texts that others write.
+var (
+	PasswordIn   = passwordIn
+	ReadAddress  = readAddress
+	ReadHostname = readHostname
+)
+
+// MaxPasswordOctets is how long the longest password is.
+const MaxPasswordOctets = maxPasswordOctets
+
+// TLSPolicy is the TLS policy of a new point, or the error.
+func TLSPolicy(strict bool, t mailmanager.IngressPointType, private bool, region string, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
+	c := &Control{cfg: Config{Strict: strict}}
+	return c.tlsPolicy(pointOf(t, private, ""), region, asked)
+}
+
+// ChangedTLSPolicy is the TLS policy after an update, or the error.
+func ChangedTLSPolicy(strict bool, t mailmanager.IngressPointType, private bool, region string, from, to mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
+	c := &Control{cfg: Config{Strict: strict}}
+	return c.changedTLSPolicy(pointOf(t, private, from), region, &to)
+}
+
+func pointOf(t mailmanager.IngressPointType, private bool, policy mailmanager.TlsPolicy) *pointRecord {
+	p := &pointRecord{Type: t, TlsPolicy: policy, Network: networkOf(nil)}
+	if private {
+		p.Network = mailmanager.NetworkConfiguration{PrivateNetworkConfiguration: &mailmanager.PrivateNetworkConfiguration{}}
 	}
-	is := func(p *password) bool { return p != nil && string(c.hashPassword(p.Salt, text)) == string(p.Hash) }
-	return is(s.Password), is(s.Previous), nil
+	return p
 }
 
 // Names of the rest of names.go.

@@ -54,15 +54,17 @@ func (c *Control) createIngressPoint(ctx context.Context, scope Scope, in *mailm
 	if err := checkUsedIDs((*string)(in.RuleSetId), (*string)(in.TrafficPolicyId)); err != nil {
 		return nil, err
 	}
+	c.defaults.Lock()
+	defer c.defaults.Unlock()
 	req := request{scope: scope, operation: "CreateIngressPoint", token: in.ClientToken, tags: in.Tags, input: in}
-	id, err := c.create(ctx, kindIngressPoint, req, func(r store.Resource) (draft, error) { return c.newPoint(r, in) })
+	id, err := c.create(ctx, kindIngressPoint, req, func(r store.Resource) (draft, error) { return c.newPoint(ctx, r, in) })
 	if err != nil {
 		return nil, err
 	}
 	return &mailmanager.CreateIngressPointResponse{IngressPointId: (*mailmanager.IngressPointId)(&id)}, nil
 }
 
-func (c *Control) newPoint(r store.Resource, in *mailmanager.CreateIngressPointRequest) (d draft, err error) {
+func (c *Control) newPoint(ctx context.Context, r store.Resource, in *mailmanager.CreateIngressPointRequest) (d draft, err error) {
 	p := pointRecord{
 		Type:      *in.Type,
 		Status:    mailmanager.IngressPointStatusProvisioning,
@@ -76,6 +78,9 @@ func (c *Control) newPoint(r store.Resource, in *mailmanager.CreateIngressPointR
 	if err := c.checkPointTags(tags); err != nil {
 		return d, err
 	}
+	if err := c.checkDefault(snapshotKey(r.Key), tags); err != nil {
+		return d, err
+	}
 	if p.TlsPolicy, err = c.tlsPolicy(&p, r.Region, in.TlsPolicy); err != nil {
 		return d, err
 	}
@@ -87,7 +92,7 @@ func (c *Control) newPoint(r store.Resource, in *mailmanager.CreateIngressPointR
 	if p.Type == mailmanager.IngressPointTypeOpen {
 		r.Counted = countedOpenPoint
 	}
-	return c.draftPoint(r, p, tags, secret)
+	return c.draftPoint(ctx, r, p, tags, secret)
 }
 
 // networkOf is the network configuration that is stored: AWS always shows one (Mail Manager, A10).
@@ -113,7 +118,7 @@ func checkUsedIDs(ruleSet, policy *string) error {
 
 // draftPoint completes an ingress point that is about to be stored; nil credentials stay as they are. A point on its way
 // from one state to another is looked at once it is visible.
-func (c *Control) draftPoint(r store.Resource, p pointRecord, tags []store.Tag, secret *credentials) (d draft, err error) {
+func (c *Control) draftPoint(ctx context.Context, r store.Resource, p pointRecord, tags []store.Tag, secret *credentials) (d draft, err error) {
 	if r.Body, err = encode(p); err != nil {
 		return d, err
 	}
@@ -126,6 +131,9 @@ func (c *Control) draftPoint(r store.Resource, p pointRecord, tags []store.Tag, 
 		d.Parts = map[string][]byte{partCredentials: sealed}
 	}
 	view := pointView(r, p, tags)
+	if err := c.admitDrafted(ctx, view, r.Key, secret); err != nil {
+		return d, err
+	}
 	d.publish = func() {
 		c.points.store(view.Key, view)
 		if !p.settled() && p.Status != mailmanager.IngressPointStatusFailed {
@@ -135,9 +143,21 @@ func (c *Control) draftPoint(r store.Resource, p pointRecord, tags []store.Tag, 
 	return d, nil
 }
 
-// pointView is an ingress point as sessions see it.
+// admitDrafted gives a point that is about to be stored what its clients prove themselves by: secret, or what it has.
+func (c *Control) admitDrafted(ctx context.Context, view *IngressPoint, key store.Key, secret *credentials) error {
+	if secret != nil {
+		return c.admit(view, secret)
+	}
+	if before, ok := c.IngressPoint(view.Key); ok {
+		view.admitAsBefore(before)
+		return nil
+	}
+	return c.admitStored(ctx, view, key)
+}
+
+// pointView is an ingress point as sessions see it, without its credentials.
 func pointView(r store.Resource, p pointRecord, tags []store.Tag) *IngressPoint {
-	listeners, isDefault := pointTags(tags)
+	ours, _ := readPointTags(tags) // they were checked when they were given
 	return &IngressPoint{
 		Key:         snapshotKey(r.Key),
 		Name:        r.Name,
@@ -151,9 +171,11 @@ func pointView(r store.Resource, p pointRecord, tags []store.Tag) *IngressPoint 
 		Private:     p.private(),
 		RuleSetID:   p.RuleSetID,
 		PolicyID:    p.PolicyID,
-		Listeners:   listeners,
+		Listeners:   ours.listeners,
 		PoolAddress: p.PoolAddress,
-		Default:     isDefault,
+		Default:     ours.isDefault,
+		Addresses:   ours.addresses,
+		Hostnames:   ours.hostnames,
 		Created:     r.Created,
 	}
 }
@@ -269,7 +291,7 @@ func (c *Control) changedPoint(ctx context.Context, r store.Resource, in *mailma
 	replace(&p.Target, (*mailmanager.IngressPointStatus)(in.StatusToUpdate))
 	p.Status = mailmanager.IngressPointStatusUpdating
 	r.Modified = c.now()
-	return c.draftPoint(r, p, tags, secret)
+	return c.draftPoint(ctx, r, p, tags, secret)
 }
 
 // changesNothing reports whether an update asks for nothing, or for the status that the point has.
@@ -310,7 +332,7 @@ func (c *Control) departingPoint(ctx context.Context, r store.Resource) (d draft
 		return d, err
 	}
 	p.Status, p.Reason = mailmanager.IngressPointStatusDeprovisioning, ""
-	return c.draftPoint(r, p, tags, nil)
+	return c.draftPoint(ctx, r, p, tags, nil)
 }
 
 // northAmerican reports whether the region is in the United States or Canada, where AWS offers FIPS endpoints.

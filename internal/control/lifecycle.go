@@ -199,7 +199,7 @@ func (c *Control) openedPoint(ctx context.Context, r store.Resource, address str
 	}
 	log("ingress point changed its state", "account", r.Account, "region", r.Region, "ingress_point_id", r.ID,
 		"from", before.Status, "to", p.Status, "reason", p.Reason)
-	return c.draftPoint(r, p, tags, nil)
+	return c.draftPoint(ctx, r, p, tags, nil)
 }
 
 // deprovision makes a point unreachable and then removes it; what it used is free from then on.

@@ -137,8 +137,11 @@ func newHost(region, domain string) string {
 			label = append(label, base36[int(random[0])%len(base36)])
 		}
 	}
-	return string(label) + "." + regionTag(region) + "." + domain
+	return string(label) + "." + HostDomain(region, domain)
 }
+
+// HostDomain is the domain that the host names of a region's ingress points are made in (Mail Manager, B19).
+func HostDomain(region, mailDomain string) string { return regionTag(region) + "." + mailDomain }
 
 // regionTag is the region in a host name: the same for the same region.
 func regionTag(region string) string {

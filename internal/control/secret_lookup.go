@@ -59,26 +59,46 @@ func (c *Control) Secret(ctx context.Context, scope Scope, arn string) (string, 
 	return *value.Text, nil
 }
 
+// secretRef is where a secret is that an ARN names. The zero secretRef is nowhere.
+type secretRef struct {
+	scope Scope
+	id    string // the secret's id; or, in an ARN without the suffix, its name
+	base  string // the id without what may be its suffix; empty: it ends in none
+}
+
+// secretRefOf reads an ARN of a secret. An ARN of another account or region is as good as none (S36).
+func secretRefOf(scope Scope, text string) (ref secretRef, ok bool) {
+	a, ok := parseARN(text)
+	id, isSecret := strings.CutPrefix(a.resource, secretResource)
+	if !ok || !isSecret || a.scope != scope || a.service != secretsmanager.SigningName || a.partition != mailmanager.Partition(scope.Region) {
+		return ref, false
+	}
+	ref = secretRef{scope: scope, id: id}
+	if cut := len(id) - suffixLength - 1; cut > 0 && secretSuffix.MatchString(id[cut:]) {
+		ref.base = id[:cut]
+	}
+	return ref, true
+}
+
 // findSecret finds a secret by its name or ARN.
 func (c *Control) findSecret(ctx context.Context, scope Scope, nameOrARN string) (foundSecret, error) {
 	if !strings.HasPrefix(nameOrARN, "arn:") {
 		return c.findSecretNamed(ctx, scope, nameOrARN)
 	}
-	a, ok := parseARN(nameOrARN)
-	id, isSecret := strings.CutPrefix(a.resource, secretResource)
-	if !ok || !isSecret || a.scope != scope || a.service != secretsmanager.SigningName || a.partition != mailmanager.Partition(scope.Region) {
-		return foundSecret{}, noSecret() // another account's or region's is as good as none (S36)
+	ref, ok := secretRefOf(scope, nameOrARN)
+	if !ok {
+		return foundSecret{}, noSecret()
 	}
-	if cut := len(id) - suffixLength - 1; cut > 0 && secretSuffix.MatchString(id[cut:]) {
-		s, err := c.findSecretNamed(ctx, scope, id[:cut])
-		if err == nil && s.ID == id {
+	if ref.base != "" {
+		s, err := c.findSecretNamed(ctx, scope, ref.base)
+		if err == nil && s.ID == ref.id {
 			return s, nil
 		}
 		if err != nil && !isCode(err, mailmanager.CodeResourceNotFound) {
 			return foundSecret{}, err
 		}
 	}
-	return c.findSecretNamed(ctx, scope, id)
+	return c.findSecretNamed(ctx, scope, ref.id)
 }
 
 // findSecretNamed finds a secret by its name. One whose recovery window has ended is removed and not found.
@@ -95,7 +115,7 @@ func (c *Control) findSecretNamed(ctx context.Context, scope Scope, name string)
 		return foundSecret{}, err
 	}
 	if s.record.gone(c.now()) {
-		if err := c.remove(ctx, kindSecret, r.Key, func(Key) {}); err != nil {
+		if err := c.removeSecret(ctx, s); err != nil {
 			return foundSecret{}, err
 		}
 		return foundSecret{}, noSecret()
@@ -115,9 +135,7 @@ func (c *Control) updateSecret(ctx context.Context, key store.Key, edit func(fou
 		if err != nil {
 			return d, err
 		}
-		d, err = edit(s)
-		d.publish = func() {} // secrets are read from the store when they are used
-		return d, err
+		return edit(s)
 	})
 	if isCode(err, mailmanager.CodeResourceNotFound) {
 		return noSecret()
@@ -144,7 +162,7 @@ func (c *Control) hasValue(ctx context.Context, s foundSecret, versionID string,
 
 // sweepSecrets removes the secrets whose recovery window has ended.
 func (c *Control) sweepSecrets(ctx context.Context) {
-	var ended []store.Key
+	var ended []foundSecret
 	for r, err := range c.cfg.Store.All(ctx, kindSecret.store) {
 		s, decodeErr := asSecret(r)
 		if err = errors.Join(err, decodeErr); err != nil {
@@ -152,12 +170,12 @@ func (c *Control) sweepSecrets(ctx context.Context) {
 			return
 		}
 		if s.record.gone(c.now()) {
-			ended = append(ended, r.Key)
+			ended = append(ended, s)
 		}
 	}
-	for _, key := range ended {
-		if err := c.remove(ctx, kindSecret, key, func(Key) {}); err != nil {
-			c.cfg.Logger.Error("deleted secret not swept", "account", key.Account, "region", key.Region, "id", key.ID, "error", err)
+	for _, s := range ended {
+		if err := c.removeSecret(ctx, s); err != nil {
+			c.cfg.Logger.Error("deleted secret not swept", "account", s.Account, "region", s.Region, "id", s.ID, "error", err)
 		}
 	}
 }

@@ -147,6 +147,7 @@ func (c *Control) sameSecret(ctx context.Context, s foundSecret, versionID strin
 		return nil, deletedSecret()
 	}
 	if value != nil {
+		defer c.locks.lock(s.Key)() // the first request has made it visible when this one is answered
 		same, known, err := c.hasValue(ctx, s, versionID, value)
 		if err != nil {
 			return nil, err
@@ -178,9 +179,17 @@ func (c *Control) insertSecret(ctx context.Context, scope Scope, in *secretsmana
 		return nil, err
 	}
 	creation.Resource = store.Resource{Key: key, Name: *in.Name, Counted: countedSecret, Created: now, Modified: now, Body: body}
+	shown, err := c.passwordsOf(ctx, foundSecret{creation.Resource, record}, versionID, value)
+	if err != nil {
+		return nil, err
+	}
+	defer c.locks.lock(key)()
 	err = c.cfg.Store.Create(ctx, creation)
 	if errors.Is(err, store.ErrQuota) {
 		return nil, mailmanager.Errorf(secretsmanager.CodeInvalidRequest, "The quota for secrets is used up")
+	}
+	if err == nil {
+		c.publishSecret(key, *in.Name, shown)
 	}
 	return out, err
 }
@@ -286,7 +295,11 @@ func (c *Control) withVersion(ctx context.Context, s foundSecret, version *secre
 	}
 	d.Resource = s.Resource
 	d.Resource.Modified = version.Created
-	d.Resource.Body, err = encode(s.record)
+	if d.Resource.Body, err = encode(s.record); err != nil {
+		return d, err
+	}
+	shown, err := c.passwordsOf(ctx, s, version.ID, value)
+	d.publish = func() { c.publishSecret(s.Key, s.Name, shown) }
 	return d, err
 }
 
@@ -347,10 +360,10 @@ func (c *Control) deleteSecret(ctx context.Context, scope Scope, in *secretsmana
 		return nil, err
 	}
 	if force {
-		err = c.remove(ctx, kindSecret, s.Key, func(Key) {})
+		err = c.removeSecret(ctx, s)
 	} else {
 		at = at.AddDate(0, 0, int(days))
-		err = c.updateSecret(ctx, s.Key, func(s foundSecret) (draft, error) { return deletedAt(s, at) })
+		err = c.updateSecret(ctx, s.Key, func(s foundSecret) (draft, error) { return c.deletedAt(s, at) })
 	}
 	if err != nil {
 		return nil, err
@@ -359,12 +372,13 @@ func (c *Control) deleteSecret(ctx context.Context, scope Scope, in *secretsmana
 }
 
 // deletedAt is the secret once it is scheduled for deletion.
-func deletedAt(s foundSecret, at time.Time) (d draft, err error) {
+func (c *Control) deletedAt(s foundSecret, at time.Time) (d draft, err error) {
 	if s.record.Deleted != nil {
 		return d, deletedSecret()
 	}
 	s.record.Deleted = &at
 	d.Resource = s.Resource
 	d.Resource.Body, err = encode(s.record)
+	d.publish = func() { c.publishSecret(s.Key, s.Name, passwords{}) }
 	return d, err
 }

@@ -15,6 +15,7 @@ type snapshot struct {
 	policies table[Policy]
 	ruleSets table[RuleSet]
 	relays   table[Relay]
+	secrets  table[secretPasswords] // by name
 }
 
 var _ Snapshot = (*snapshot)(nil)
@@ -55,6 +56,9 @@ func (t *table[V]) store(key Key, v *V) { t.entries.Store(key, v) }
 
 func (t *table[V]) remove(key Key) { t.entries.Delete(key) }
 
+// removeOnly removes a value unless another has taken its place.
+func (t *table[V]) removeOnly(key Key, v *V) { t.entries.CompareAndDelete(key, v) }
+
 func (t *table[V]) all() iter.Seq[*V] {
 	return func(yield func(*V) bool) {
 		t.entries.Range(func(_, v any) bool { return yield(v.(*V)) })
@@ -70,6 +74,7 @@ func (c *Control) load(ctx context.Context) error {
 		{kindRelay, c.loadRelay},
 		{kindTrafficPolicy, c.loadPolicy},
 		{kindRuleSet, c.loadRuleSet},
+		{kindSecret, c.loadSecret},
 		{kindIngressPoint, c.loadPoint},
 	}
 	for _, l := range loaders {
@@ -142,6 +147,9 @@ func (c *Control) loadPoint(ctx context.Context, r store.Resource) error {
 		return err
 	}
 	view := pointView(r, p, tags)
+	if err := c.admitStored(ctx, view, r.Key); err != nil {
+		return err
+	}
 	c.points.store(view.Key, view)
 	return nil
 }

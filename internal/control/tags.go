@@ -12,14 +12,6 @@ import (
 	"sluice/internal/store"
 )
 
-// Tags of ours on ingress points. Source: Mail Manager, B19.
-const (
-	tagListener = "sluice:listener" // one or two names of listeners, joined by +
-	tagDefault  = "sluice:default"  // true: the point for sessions on a shared listener that name no other
-
-	maxListeners = 2
-)
-
 // reservedTag is what keys of AWS's own tags begin with (Mail Manager, A17).
 const reservedTag = "aws:"
 
@@ -55,38 +47,6 @@ func storedTags(tags []mailmanager.Tag) []store.Tag {
 	return stored
 }
 
-// checkPointTags refuses tags of ours that an ingress point cannot follow (Mail Manager, B19).
-func (c *Control) checkPointTags(tags []store.Tag) error {
-	for _, t := range tags {
-		if t.Key == tagDefault && t.Value != "true" && t.Value != "false" {
-			return match.Invalid("tags", "The value of "+tagDefault+" must be true or false")
-		}
-	}
-	listeners, _ := pointTags(tags)
-	if len(listeners) > maxListeners || len(listeners) == maxListeners && listeners[0] == listeners[1] {
-		return match.Invalid("tags", "The value of "+tagListener+" must be one or two different names joined by +")
-	}
-	for _, name := range listeners {
-		if !c.cfg.Sockets.HasListener(name) {
-			return match.Invalid("tags", "The value of "+tagListener+" must name listeners of the configuration")
-		}
-	}
-	return nil
-}
-
-// pointTags reads the tags of ours.
-func pointTags(tags []store.Tag) (listeners []string, isDefault bool) {
-	for _, t := range tags {
-		switch t.Key {
-		case tagListener:
-			listeners = strings.Split(t.Value, "+")
-		case tagDefault:
-			isDefault = t.Value == "true"
-		}
-	}
-	return listeners, isDefault
-}
-
 // tagged finds the resource of an ARN among the caller's. Another account's or region's is not found, like one that does
 // not exist (S36).
 func tagged(scope Scope, text mailmanager.TaggableResourceArn) (kind, store.Key, error) {
@@ -117,7 +77,8 @@ func (c *Control) tagResource(ctx context.Context, scope Scope, in *mailmanager.
 			return nil, err
 		}
 	}
-	err = c.retag(ctx, k, key, func() error { return c.cfg.Store.SetTags(ctx, key, tags, maxTags) })
+	set := func(before []store.Tag) []store.Tag { return append(without(before, tags), tags...) }
+	err = c.retag(ctx, k, key, set, func() error { return c.cfg.Store.SetTags(ctx, key, tags, maxTags) })
 	return &mailmanager.TagResourceResponse{}, refuseTags(*in.ResourceArn, err)
 }
 
@@ -127,11 +88,12 @@ func (c *Control) untagResource(ctx context.Context, scope Scope, in *mailmanage
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(in.TagKeys))
+	keys, gone := make([]string, len(in.TagKeys)), make([]store.Tag, len(in.TagKeys))
 	for i, name := range in.TagKeys {
-		keys[i] = string(name)
+		keys[i], gone[i].Key = string(name), string(name)
 	}
-	err = c.retag(ctx, k, key, func() error { return c.cfg.Store.RemoveTags(ctx, key, keys) })
+	unset := func(before []store.Tag) []store.Tag { return without(before, gone) }
+	err = c.retag(ctx, k, key, unset, func() error { return c.cfg.Store.RemoveTags(ctx, key, keys) })
 	return &mailmanager.UntagResourceResponse{}, refuseTags(*in.ResourceArn, err)
 }
 
@@ -163,14 +125,31 @@ func refuseTags(text mailmanager.TaggableResourceArn, err error) error {
 	}
 }
 
-// retag changes the tags of a resource; an ingress point follows its own.
-func (c *Control) retag(ctx context.Context, k kind, key store.Key, change func() error) error {
+// without is the tags whose keys are not those of others.
+func without(tags, others []store.Tag) []store.Tag {
+	return slices.DeleteFunc(slices.Clone(tags), func(t store.Tag) bool {
+		return slices.ContainsFunc(others, func(o store.Tag) bool { return o.Key == t.Key })
+	})
+}
+
+// retag changes the tags of a resource; an ingress point follows its own. after is what change makes of tags.
+func (c *Control) retag(ctx context.Context, k kind, key store.Key, after func([]store.Tag) []store.Tag, change func() error) error {
+	if k != kindIngressPoint {
+		defer c.locks.lock(key)()
+		return change()
+	}
+	c.defaults.Lock()
+	defer c.defaults.Unlock()
 	defer c.locks.lock(key)()
-	if err := change(); err != nil {
+	before, err := c.cfg.Store.Tags(ctx, key)
+	if err != nil {
 		return err
 	}
-	if k != kindIngressPoint {
-		return nil
+	if err := c.checkDefault(snapshotKey(key), after(before)); err != nil {
+		return err
+	}
+	if err := change(); err != nil {
+		return err
 	}
 	return c.updateLocked(ctx, k, key, func(r store.Resource) (draft, error) { return c.retaggedPoint(ctx, r) })
 }
@@ -185,14 +164,14 @@ func (c *Control) retaggedPoint(ctx context.Context, r store.Resource) (d draft,
 	if err != nil {
 		return d, err
 	}
-	listeners, isDefault := pointTags(tags)
+	next, _ := readPointTags(tags)
 	before, ok := c.IngressPoint(snapshotKey(r.Key))
-	moves := !ok || !slices.Equal(before.Listeners, listeners)
-	if !moves && before.Default == isDefault {
+	moves := !ok || !slices.Equal(before.Listeners, next.listeners)
+	if !moves && before.Default == next.isDefault && slices.Equal(before.Addresses, next.addresses) && slices.Equal(before.Hostnames, next.hostnames) {
 		return d, errUnchanged
 	}
 	if moves && (p.settled() || p.Status == mailmanager.IngressPointStatusFailed) {
 		p.Status, p.Reason = mailmanager.IngressPointStatusUpdating, ""
 	}
-	return c.draftPoint(r, p, tags, nil)
+	return c.draftPoint(ctx, r, p, tags, nil)
 }
