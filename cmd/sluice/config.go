@@ -3,12 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
+
+	"sluice/internal/ingress"
+	"sluice/internal/records"
+	"sluice/internal/smtpd"
 )
 
 // Defaults that scripts rely on. Source: design contract, command line.
@@ -48,6 +53,18 @@ type Config struct {
 
 	// SMTP is the range of addresses that ingress points without a named listener get one of, and keep for life.
 	SMTP string `name:"smtp" default:"${smtp}" placeholder:"HOST:LOW-HIGH" toml:"smtp" help:"Addresses for ingress points without a listener of their own, one each."`
+
+	// SMTPCert is a file with the certificate of SMTP and its chain, in PEM. Together with smtp_key. Without any certificate
+	// one that is self-signed is made on the first start, into smtp-cert.pem of the data directory. Files that change are
+	// loaded anew within 10 seconds, and at SIGHUP.
+	SMTPCert string `name:"smtp-cert" placeholder:"FILE" toml:"smtp_cert" help:"Certificate chain of SMTP, in PEM (default: one that is self-signed)."`
+
+	// SMTPKey is a file with the private key of smtp_cert, in PEM.
+	SMTPKey string `name:"smtp-key" placeholder:"FILE" toml:"smtp_key" help:"Private key of --smtp-cert, in PEM."`
+
+	// GreetingDelay is how long a client must be silent before it is greeted, up to 1m; one that talks before is refused. 0s
+	// greets at once.
+	GreetingDelay Delay `default:"0s" placeholder:"TIME" toml:"greeting_delay" help:"Time for which a client must be silent before it is greeted."`
 
 	// Hostname is what greetings call a socket that several ingress points share. By default it is the machine's name.
 	Hostname string `placeholder:"NAME" toml:"hostname" help:"Name in greetings of shared listeners (default: the machine's)."`
@@ -97,6 +114,20 @@ type Config struct {
 	// LogLevel is the least severe level that is logged: debug, info, warn or error.
 	LogLevel string `default:"${log_level}" enum:"debug,info,warn,error" placeholder:"LEVEL" toml:"log_level" help:"Least severe level that is logged: ${enum}."`
 
+	// LogRecords is the list of log records that are written, in the form of AWS: "ingress-application", one for each accepted
+	// message, and "traffic-policy-debug", one for each recipient that a traffic policy decided on. None by default.
+	LogRecords []records.Kind `placeholder:"KIND" toml:"log_records" help:"Log records of AWS's form that are written, with commas: ingress-application, traffic-policy-debug (default: none)."`
+
+	// LogRecordsFile is the file that they are appended to, opened anew at SIGHUP. By default they go to standard error.
+	LogRecordsFile string `placeholder:"FILE" toml:"log_records_file" help:"File of the log records (default: standard error)."`
+
+	// ReverseDNS has the names of clients looked up, for the Received field, traces and records. No session waits for one.
+	ReverseDNS bool `name:"reverse-dns" default:"true" negatable:"" toml:"reverse_dns" help:"Look the names of SMTP clients up."`
+
+	// Certificates is a list of further certificates of SMTP. A client gets the one for the name it asks for (SNI), a name
+	// before a wildcard, and else the first of all. A name may have one with an RSA key and one with an ECDSA key.
+	Certificates []Certificate `kong:"-" toml:"certificates"`
+
 	// Listeners is a table of sockets by name. The tag sluice:listener puts an ingress point on one, or on two joined by +.
 	Listeners map[string]Listener `kong:"-" toml:"listeners"`
 }
@@ -114,30 +145,108 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Delay is a length of time that may be none.
+type Delay time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Delay) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("%q is not a length of time such as 0s, 500ms or 5s", text)
+	}
+	*d = Delay(parsed)
+	return nil
+}
+
+// Certificate is an entry of [[certificates]] in the configuration file.
+type Certificate struct {
+	// Cert is a file with the certificate and its chain, in PEM.
+	Cert string `toml:"cert"`
+
+	// Key is a file with its private key, in PEM.
+	Key string `toml:"key"`
+}
+
 // Listener is a [listeners.NAME] table of the configuration file.
 type Listener struct {
 	// Addresses is what the listener listens on, each HOST:PORT. At least one.
 	Addresses []string `toml:"addresses"`
 
-	// TLS is "none", which is the default.
+	// TLS is "starttls", which is the default: clear until the client asks for TLS; "implicit": TLS from the first octet on, as
+	// on port 465; or "none".
 	TLS string `toml:"tls"`
+
+	// ProxyFrom is a list of addresses and networks, such as "192.0.2.7" and "10.0.0.0/8", of load balancers. Their connections
+	// begin with a PROXY protocol header, version 1 or 2, that says who the client is. One from elsewhere is refused.
+	ProxyFrom []Network `toml:"proxy_from"`
 }
 
-// settle completes what parsing leaves open and refuses what is well-formed but cannot be.
+// Network is an address or a network in CIDR notation.
+type Network netip.Prefix
+
+// UnmarshalText implements encoding.TextUnmarshaler. Host bits say nothing.
+func (n *Network) UnmarshalText(text []byte) error {
+	prefix, err := netip.ParsePrefix(string(text))
+	if address, alone := netip.ParseAddr(string(text)); alone == nil && address.Zone() == "" {
+		prefix, err = netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	if err != nil || prefix.Addr().Is4In6() { // a client with such an address is an IPv4 client
+		return fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8 or 2001:db8::/32", text)
+	}
+	*n = Network(prefix.Masked())
+	return nil
+}
+
+// tlsModes are the words for TLSMode.
+var tlsModes = map[string]smtpd.TLSMode{
+	"": smtpd.TLSStart, "starttls": smtpd.TLSStart, "implicit": smtpd.TLSImplicit, "none": smtpd.TLSNone,
+}
+
+func (l Listener) check(name string) error {
+	if len(l.Addresses) == 0 {
+		return usage(fmt.Errorf("listener %q has no addresses", name), `write addresses = ["0.0.0.0:25"]`)
+	}
+	if _, ok := tlsModes[l.TLS]; !ok {
+		return usage(fmt.Errorf("listener %q: tls = %q is none of starttls, implicit, none", name, l.TLS), "")
+	}
+	return nil
+}
+
+// ingress is the listener as package ingress knows it.
+func (l Listener) ingress() ingress.ListenerConfig {
+	config := ingress.ListenerConfig{Addresses: l.Addresses, TLS: tlsModes[l.TLS]}
+	for _, network := range l.ProxyFrom {
+		config.ProxyFrom = append(config.ProxyFrom, netip.Prefix(network))
+	}
+	return config
+}
+
+// settle completes what parsing leaves open and refuses what cannot be.
 func (c *Config) settle() error {
 	if c.Config != "" {
 		file, _, err := readConfig(c.Config)
 		if err != nil {
 			return err
 		}
-		c.Listeners = file.Listeners
+		c.Listeners, c.Certificates = file.Listeners, file.Certificates
 	}
+	return c.check()
+}
+
+// maxGreetingDelay is well below the 5 minutes that clients wait for a greeting (RFC 5321, section 4.5.3.2.1).
+const maxGreetingDelay = Delay(time.Minute)
+
+// check refuses what is well-formed but cannot be.
+func (c *Config) check() error {
 	if (c.APICert == "") != (c.APIKey == "") {
 		return usage(errors.New("--api-cert and --api-key go together"), "set both or neither")
 	}
 	if !isLoopback(c.API) && c.APICert == "" && !c.APIInsecure {
 		return usage(fmt.Errorf("the API on %s can be reached from other machines, in clear", c.API),
 			"give it --api-cert and --api-key, or say --api-insecure")
+	}
+	if c.GreetingDelay > maxGreetingDelay {
+		return usage(fmt.Errorf("--greeting-delay is %s, at most %s", time.Duration(c.GreetingDelay), time.Duration(maxGreetingDelay)), "")
 	}
 	for name, n := range map[string]int{
 		"max-recipients": c.MaxRecipients, "max-connections": c.MaxConnections,
@@ -152,22 +261,19 @@ func (c *Config) settle() error {
 			return err
 		}
 	}
-	return nil
+	return c.checkCertificates()
 }
 
-func (l Listener) check(name string) error {
-	if len(l.Addresses) == 0 {
-		return usage(fmt.Errorf("listener %q has no addresses", name), `write addresses = ["0.0.0.0:25"]`)
+func (c *Config) checkCertificates() error {
+	if (c.SMTPCert == "") != (c.SMTPKey == "") {
+		return usage(errors.New("--smtp-cert and --smtp-key go together"), "set both or neither")
 	}
-	switch l.TLS {
-	case "", "none":
-		return nil
-	case "starttls", "implicit":
-		return usage(fmt.Errorf("listener %q: tls = %q comes with TLS, which is not there yet", name, l.TLS),
-			"leave tls out for now")
-	default:
-		return usage(fmt.Errorf("listener %q: tls = %q is none of none, starttls, implicit", name, l.TLS), "")
+	for i, certificate := range c.Certificates {
+		if certificate.Cert == "" || certificate.Key == "" {
+			return usage(fmt.Errorf("certificate %d of [[certificates]] has no cert or no key", i+1), "name a file for each")
+		}
 	}
+	return nil
 }
 
 // readConfig reads a configuration file: as it is understood, and as it was written. What is wrong with it is an error of

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/ingress"
+	"sluice/internal/smtpd"
 )
 
 // parseServe parses a serve command line without running it. It sets environment variables, so its tests are not parallel.
@@ -49,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		MaxRecipients: 100, MaxConnections: 60000, MaxConnectionsPerSource: 20000, RelayConnections: 20,
 		SessionDrain: Duration(30 * time.Second), RetryFirst: Duration(time.Minute), RetryMax: Duration(4 * time.Hour),
 		GiveUp: Duration(120 * time.Hour), ProbeFirst: Duration(time.Minute), ProbeMax: Duration(30 * time.Minute),
-		HeldFor: Duration(7 * 24 * time.Hour),
+		HeldFor: Duration(7 * 24 * time.Hour), ReverseDNS: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -112,9 +116,17 @@ func TestRefusedSettings(t *testing.T) {
 		{"negative length of time", "retry_first = \"-1s\"\n", nil, "length of time"},
 		{"flag with a file's key", "", []string{"--max_recipients", "3"}, "unknown flag"},
 		{"listener without addresses", "[listeners.mx]\n", nil, `listener "mx" has no addresses`},
-		{"listener with STARTTLS", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"starttls\"\n", nil, "comes with TLS"},
-		{"listener with implicit TLS", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"implicit\"\n", nil, "comes with TLS"},
-		{"listener with another word", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"yes\"\n", nil, "none, starttls, implicit"},
+		{"listener with another word", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\ntls = \"yes\"\n", nil, "starttls, implicit, none"},
+		{"proxies by name", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\nproxy_from = [\"proxy.example\"]\n", nil, "sluice.toml:3"},
+		{"proxies of every kind", "[listeners.mx]\naddresses = [\"127.0.0.1:25\"]\nproxy_from = \"10.0.0.0/8\"\n", nil, "sluice.toml:3"},
+		{"certificate of SMTP without a key", "", []string{"--smtp-cert", "a.pem"}, "go together"},
+		{"key of SMTP without a certificate", "smtp_key = \"a.pem\"\n", nil, "go together"},
+		{"further certificate without a key", "[[certificates]]\ncert = \"a.pem\"\nkey = \"b.pem\"\n[[certificates]]\ncert = \"c.pem\"\n", nil, "certificate 2"},
+		{"further certificate without itself", "[[certificates]]\nkey = \"a.pem\"\n", nil, "certificate 1"},
+		{"unknown key of a certificate", "[[certificates]]\nchain = \"a.pem\"\n", nil, `sluice.toml:2: unknown key "certificates.chain"`},
+		{"negative greeting delay", "greeting_delay = \"-1s\"\n", nil, "length of time"},
+		{"greeting delay without a unit", "", []string{"--greeting-delay", "5"}, "length of time"},
+		{"greeting delay that clients do not wait for", "", []string{"--greeting-delay", "61s"}, "at most 1m0s"},
 		{"API beyond loopback", "", []string{"--api", "0.0.0.0:4579"}, "in clear"},
 		{"API on every address", "", []string{"--api", ":4579"}, "in clear"},
 		{"API on another address", "api = \"192.0.2.1:4579\"\n", nil, "in clear"},
@@ -136,6 +148,52 @@ func TestRefusedSettings(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})
+	}
+}
+
+func TestListeners(t *testing.T) {
+	got, err := parseServe(t, nil, "--config", configFile(t, `
+greeting_delay = "500ms"
+[listeners.mx]
+addresses = ["0.0.0.0:25", "[::]:25"]
+proxy_from = ["192.0.2.7", "10.1.2.3/8", "2001:db8::/32", "::1"]
+[listeners.submissions]
+addresses = [":465"]
+tls = "implicit"
+[listeners.submission]
+addresses = [":587"]
+tls = "starttls"
+[listeners.inside]
+addresses = ["127.0.0.1:2500"]
+tls = "none"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.GreetingDelay != Delay(500*time.Millisecond) {
+		t.Errorf("the greeting waits %s", time.Duration(got.GreetingDelay))
+	}
+	for name, want := range map[string]ingress.ListenerConfig{
+		"mx": {Addresses: []string{"0.0.0.0:25", "[::]:25"}, TLS: smtpd.TLSStart, ProxyFrom: []netip.Prefix{
+			netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("::1/128"),
+		}},
+		"submissions": {Addresses: []string{":465"}, TLS: smtpd.TLSImplicit},
+		"submission":  {Addresses: []string{":587"}, TLS: smtpd.TLSStart},
+		"inside":      {Addresses: []string{"127.0.0.1:2500"}, TLS: smtpd.TLSNone},
+	} {
+		if listener := got.Listeners[name].ingress(); !reflect.DeepEqual(listener, want) {
+			t.Errorf("%s: got %+v, want %+v", name, listener, want)
+		}
+	}
+}
+
+func TestNetworkRefuses(t *testing.T) {
+	for _, text := range []string{"", "10.0.0.0/33", "10.0.0.0/", "10.0.0", "localhost", "10.0.0.1:25", "::ffff:10.0.0.1", "::ffff:10.0.0.0/104", "fe80::1%eth0", "fe80::%eth0/64"} {
+		var n Network
+		if err := n.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q: got %s, want an error", text, netip.Prefix(n))
+		}
 	}
 }
 

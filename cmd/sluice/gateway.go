@@ -14,12 +14,15 @@ import (
 	"sluice/internal/action"
 	"sluice/internal/admin"
 	"sluice/internal/awsapi"
+	"sluice/internal/certs"
 	"sluice/internal/control"
 	"sluice/internal/ingress"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 	"sluice/internal/process"
 	"sluice/internal/queue"
+	"sluice/internal/rdns"
+	"sluice/internal/records"
 	"sluice/internal/schedule"
 	"sluice/internal/seal"
 	"sluice/internal/smtpd"
@@ -45,13 +48,16 @@ const masterKeyVariable = "SLUICE_MASTER_KEY"
 type gateway struct {
 	server *server
 
-	store   *sqlite.Store
-	spool   *pebble.Spool
-	trace   *trace.Log
-	control *control.Control
-	queue   *queue.Queue
-	ingress *ingress.Ingress
-	smtp    *smtpd.Server
+	store        *sqlite.Store
+	spool        *pebble.Spool
+	trace        *trace.Log
+	certificates *certs.Certificates
+	records      *records.Log
+	names        *rdns.Names
+	control      *control.Control
+	queue        *queue.Queue
+	ingress      *ingress.Ingress
+	smtp         *smtpd.Server
 
 	api       http.Handler
 	readiness admin.Readiness
@@ -62,7 +68,7 @@ type gateway struct {
 func openGateway(ctx context.Context, s *server) (*gateway, error) {
 	g := &gateway{server: s}
 	for _, open := range []func(context.Context) error{
-		g.openSpool, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
+		g.openSpool, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, g.close())
@@ -84,6 +90,36 @@ func (g *gateway) openSpool(context.Context) (err error) {
 	return nil
 }
 
+// openRecords opens the log that records of AWS's form go to, when any are asked for.
+func (g *gateway) openRecords(context.Context) (err error) {
+	s := g.server
+	if g.records, err = records.Open(records.Config{Kinds: s.cfg.LogRecords, Path: s.cfg.LogRecordsFile, Logger: s.log, Registerer: s.registry}); err != nil {
+		return hint(fmt.Errorf("open the log of records: %w", err), "name a file that can be written with --log-records-file")
+	}
+	g.undo = append(g.undo, g.records.Close)
+	return nil
+}
+
+// openNames prepares the look-ups of clients' names.
+func (g *gateway) openNames(context.Context) error {
+	s := g.server
+	if !s.cfg.ReverseDNS {
+		return nil
+	}
+	names := rdns.New(rdns.Config{Now: s.now, Logger: s.log, Registerer: s.registry})
+	g.names = names
+	g.undo = append(g.undo, names.Close)
+	return nil
+}
+
+// clientNames is nil, and no interface that holds nil, when names are not looked up.
+func (g *gateway) clientNames() ingress.Names {
+	if g.names == nil {
+		return nil
+	}
+	return g.names
+}
+
 // openIngress prepares the sockets; the queue and the control plane are joined once they are there.
 func (g *gateway) openIngress(context.Context) error {
 	cfg := g.server.cfg
@@ -91,13 +127,13 @@ func (g *gateway) openIngress(context.Context) error {
 	if err != nil {
 		return usage(err, "")
 	}
-	listeners := map[string][]string{}
+	listeners := map[string]ingress.ListenerConfig{}
 	for name, l := range cfg.Listeners {
-		listeners[name] = l.Addresses
+		listeners[name] = l.ingress()
 	}
 	g.ingress = ingress.New(ingress.Config{
-		Spool: g.spool, Trace: g.trace, Short: g.spool.Short, Pool: pool, Listeners: listeners,
-		MaxRecipients: cfg.MaxRecipients, Now: time.Now, Logger: g.server.log, Registerer: g.server.registry,
+		Spool: g.spool, Trace: g.trace, Reserve: g.spool.Reserve, Pool: pool, Listeners: listeners, Certificates: g.certificates, Names: g.clientNames(), Records: g.records,
+		MaxRecipients: cfg.MaxRecipients, Inherited: g.server.inherited.Claim, Now: g.server.now, Logger: g.server.log, Registerer: g.server.registry,
 	})
 	return nil
 }
@@ -113,7 +149,7 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	}
 	g.undo = append(g.undo, g.store.Close)
 	g.control, err = control.Open(ctx, control.Config{
-		Store: g.store, Seal: keys, Sockets: g.ingress, Now: time.Now, Logger: s.log,
+		Store: g.store, Seal: keys, Sockets: g.ingress, Now: s.now, Logger: s.log,
 		Strict: s.cfg.strict(), MailDomain: s.cfg.MailDomain,
 		RelayChanged: func(key control.Key) { g.queue.Probe(spool.RelayLane(key.Account, key.Region, key.ID)) },
 	})
@@ -166,7 +202,8 @@ func (g *gateway) openSMTP(context.Context) error {
 	s := g.server
 	g.smtp = smtpd.New(smtpd.Config{
 		Hostname: s.cfg.hostname(), Host: g.ingress.Host(), MaxConnections: s.cfg.MaxConnections,
-		MaxPerSource: s.cfg.MaxConnectionsPerSource, Logger: s.log, Registerer: s.registry,
+		GreetingDelay: time.Duration(s.cfg.GreetingDelay),
+		MaxPerSource:  s.cfg.MaxConnectionsPerSource, Logger: s.log, Registerer: s.registry,
 	})
 	g.ingress.Attach(g.control, g.queue, g.smtp)
 	return nil
@@ -205,8 +242,12 @@ func (g *gateway) statusReason(key control.Key) string {
 	return mailmanager.Value(point.StatusReason)
 }
 
-// start opens the sockets of the ingress points. It returns at once, and before run and drain are called.
-func (g *gateway) start(ctx context.Context) { g.control.Start(context.WithoutCancel(ctx)) }
+// start opens the sockets of the ingress points, and follows the files of certificates until ctx ends. It returns at once, and
+// before run and drain are called.
+func (g *gateway) start(ctx context.Context) {
+	go g.certificates.Watch(ctx, certs.DefaultInterval)
+	g.control.Start(context.WithoutCancel(ctx))
+}
 
 // run lets mail through until drain. The end of ctx does not end it: sessions that are running then may still bring mail.
 func (g *gateway) run(ctx context.Context) error {

@@ -30,12 +30,8 @@ type webServer struct {
 	server   *http.Server
 }
 
-// openWeb listens on an address. With a certificate it is HTTPS. Nothing is answered until serve.
-func openWeb(address string, certificate *tls.Certificate, handler http.Handler, log *slog.Logger) (*webServer, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
+// openWeb makes a server of a listener, and owns that. With a certificate it is HTTPS. Nothing is answered until serve.
+func openWeb(listener net.Listener, certificate *tls.Certificate, handler http.Handler, log *slog.Logger) *webServer {
 	if certificate != nil {
 		listener = tls.NewListener(listener, &tls.Config{
 			Certificates: []tls.Certificate{*certificate},
@@ -49,7 +45,7 @@ func openWeb(address string, certificate *tls.Certificate, handler http.Handler,
 		IdleTimeout:       httpIdleTimeout,
 		MaxHeaderBytes:    httpHeaderOctets,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}, nil
+	}}
 }
 
 // address is host:port as bound.

@@ -45,7 +45,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// reference is a list with an entry for each field of Config, and for each of Listener.
+// reference is a list with an entry for each field of Config, and for each of its tables.
 func reference(t *testing.T) string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
@@ -53,11 +53,13 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
+	tables := map[string]string{"certificates": "Certificate", "listeners": "Listener"}
+	prefixes := map[string]string{"certificates": "certificates.", "listeners": "listeners.NAME."}
 	for _, field := range fields(file, "Config") {
-		writeSetting(&out, field, "")
-	}
-	for _, field := range fields(file, "Listener") {
-		writeSetting(&out, field, "listeners.NAME.")
+		key := writeSetting(&out, field, "")
+		for _, field := range fields(file, tables[key]) {
+			writeSetting(&out, field, prefixes[key])
+		}
 	}
 	return out.String()
 }
@@ -73,10 +75,11 @@ func fields(file *ast.File, name string) []*ast.Field {
 	return found
 }
 
-func writeSetting(out *strings.Builder, field *ast.Field, table string) {
+// writeSetting writes an entry and returns its key.
+func writeSetting(out *strings.Builder, field *ast.Field, table string) (key string) {
 	literal, _ := strconv.Unquote(field.Tag.Value)
 	tag := reflect.StructTag(literal)
-	key := tag.Get("toml")
+	key = tag.Get("toml")
 	name := strings.ReplaceAll(key, "_", "-")
 	heading := "`" + table + key + "`"
 	switch {
@@ -93,4 +96,5 @@ func writeSetting(out *strings.Builder, field *ast.Field, table string) {
 	_, doc, _ = strings.Cut(doc, " ") // it begins with the field's name
 	doc = strings.TrimPrefix(doc, "is ")
 	fmt.Fprintf(out, "\n  %s\n", strings.ToUpper(doc[:1])+doc[1:])
+	return key
 }

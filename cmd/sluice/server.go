@@ -2,18 +2,22 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"sluice/internal/admin"
+	"sluice/internal/inherit"
 )
 
 // server is one gateway, wired: what serve and quickstart run, and what the tests of this package start. openServer opens
@@ -21,9 +25,11 @@ import (
 type server struct {
 	cfg         Config
 	log         *slog.Logger
+	now         func() time.Time
 	dir         *dataDir
 	credentials *rootCredentials
 	registry    *prometheus.Registry
+	inherited   *inherit.Sockets
 	gateway     *gateway
 	web         []*webServer // the first is the API's
 	stopping    atomic.Bool
@@ -31,8 +37,13 @@ type server struct {
 }
 
 // openServer opens a gateway. When it returns an error, nothing stays open.
-func openServer(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{cfg: cfg, log: log, registry: newRegistry()}
+func openServer(ctx context.Context, cfg Config, log *slog.Logger) (*server, error) {
+	return openServerAt(ctx, cfg, log, time.Now)
+}
+
+// openServerAt is openServer with a clock, which passwords, tokens and the dates of mail go by.
+func openServerAt(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log, now: now, registry: newRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -41,6 +52,10 @@ func openServer(ctx context.Context, cfg Config, log *slog.Logger) (_ *server, e
 	if err := s.cfg.settle(); err != nil {
 		return nil, err
 	}
+	if s.inherited, err = inherit.Take(); err != nil {
+		return nil, usage(fmt.Errorf("inherited sockets: %w", err), "")
+	}
+	s.closers = append(s.closers, func() error { s.inherited.Close(); return nil })
 	if s.dir, err = openDataDir(cfg.Data); err != nil {
 		return nil, err
 	}
@@ -72,20 +87,42 @@ func (s *server) openWeb() error {
 	if s.cfg.Admin == "" && isLoopback(s.cfg.API) {
 		onAPI = s.registry
 	}
-	api, err := openWeb(s.cfg.API, certificate, apiRoutes(s.gateway.api, s.readiness(), onAPI), s.log)
+	listener, err := s.listen(s.cfg.API)
 	if err != nil {
 		return hint(err, "another server may run already; name another address with --api")
 	}
-	s.addWeb(api)
+	s.addWeb(openWeb(listener, certificate, apiRoutes(s.gateway.api, s.readiness(), onAPI), s.log))
 	if s.cfg.Admin == "" {
 		return nil
 	}
-	pages, err := openWeb(s.cfg.Admin, nil, adminRoutes(s.readiness(), s.registry), s.log)
-	if err != nil {
+	if listener, err = s.listen(s.cfg.Admin); err != nil {
 		return hint(err, "name another address with --admin")
 	}
-	s.addWeb(pages)
+	s.addWeb(openWeb(listener, nil, adminRoutes(s.readiness(), s.registry), s.log))
 	return nil
+}
+
+// listen takes the inherited socket of an address, or makes one.
+func (s *server) listen(address string) (net.Listener, error) {
+	if l := s.inherited.Claim("tcp", address); l != nil {
+		return l, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// claimPeriod is how long an inherited socket waits for somebody to ask for it: ingress points open theirs at once, and
+// those that failed are tried again every 5 seconds.
+const claimPeriod = 15 * time.Second
+
+// closeUnclaimed closes the inherited sockets that nobody asked for, so that their clients are refused and do not wait.
+func (s *server) closeUnclaimed() {
+	for _, address := range s.inherited.Close() {
+		s.log.Warn("inherited socket closed: no ingress point and no setting has its address", "address", address)
+	}
 }
 
 func (s *server) addWeb(w *webServer) {
@@ -116,11 +153,12 @@ func (s *server) url() string {
 func (s *server) Run(ctx context.Context) error {
 	parts, failed := errgroup.WithContext(ctx)
 	s.gateway.start(failed)
+	defer time.AfterFunc(claimPeriod, s.closeUnclaimed).Stop()
 	for _, w := range s.web {
 		parts.Go(w.serve)
 	}
 	parts.Go(func() error { return s.gateway.run(failed) })
-	s.log.Info("serving", "api", s.url(), "data", s.dir.path, "version", version())
+	s.log.Info("serving", "api", s.url(), "data", s.dir.path, "version", version(), "fips140", fips140.Enabled())
 	<-failed.Done()
 	s.stopping.Store(true)
 	s.log.Info("stopping")

@@ -48,7 +48,13 @@ func testConfig(t *testing.T, args ...string) Config {
 // started opens and runs a server; stop ends it and returns what Run and Close did.
 func started(t *testing.T, cfg Config) (s *server, stop func() error) {
 	t.Helper()
-	s, err := openServer(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	return startedAt(t, cfg, slog.New(slog.DiscardHandler), time.Now)
+}
+
+// startedAt is started with a log and a clock.
+func startedAt(t *testing.T, cfg Config, log *slog.Logger, now func() time.Time) (s *server, stop func() error) {
+	t.Helper()
+	s, err := openServerAt(t.Context(), cfg, log, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +225,7 @@ func TestWhatCannotBeOpenedLeavesNothingOpen(t *testing.T) {
 		{"the API's address is taken", func(c *Config) { c.API = busy.Addr().String() }},
 		{"the address of metrics is taken", func(c *Config) { c.Admin = busy.Addr().String() }},
 		{"no certificate", func(c *Config) { c.APICert, c.APIKey = "none.pem", "none.pem" }},
+		{"no certificate of SMTP", func(c *Config) { c.SMTPCert, c.SMTPKey = "none.pem", "none.pem" }},
 		{"no pool", func(c *Config) { c.SMTP = "127.0.0.1" }},
 	}
 	for _, test := range tests {
@@ -275,10 +282,16 @@ func openPoint(t *testing.T, s *server, action types.RuleAction) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return reached(t, s, *point.IngressPointId)
+}
+
+// reached is the address of an ingress point, once it is served.
+func reached(t *testing.T, s *server, id string) string {
+	t.Helper()
 	address := ""
 	harness.Eventually(t, "the ingress point is reached", func() bool {
 		for p := range s.gateway.control.Points() {
-			if bound := s.gateway.ingress.Bound(p.Key); p.ID == *point.IngressPointId && p.Serving && len(bound) > 0 {
+			if bound := s.gateway.ingress.Bound(p.Key); p.ID == id && p.Serving && len(bound) > 0 {
 				address = bound[0]
 			}
 		}
@@ -309,5 +322,36 @@ func TestAnIdleSessionIsToldThatTheServerStops(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAClosedPointStaysBound closes a point and opens it again: its address takes connections all the time (Mail Manager, B13).
+func TestAClosedPointStaysBound(t *testing.T) {
+	t.Parallel()
+	s, _ := started(t, testConfig(t))
+	address := openPoint(t, s, &types.RuleActionMemberDrop{})
+	points, err := apiOf(s).ListIngressPoints(t.Context(), &mailmanager.ListIngressPointsInput{})
+	if err != nil || len(points.IngressPoints) != 1 {
+		t.Fatalf("got %v, %v", points, err)
+	}
+	for _, step := range []struct {
+		state types.IngressPointStatusToUpdate
+		code  int
+	}{{types.IngressPointStatusToUpdateClosed, 421}, {types.IngressPointStatusToUpdateActive, 220}, {types.IngressPointStatusToUpdateClosed, 421}} {
+		_, err := apiOf(s).UpdateIngressPoint(t.Context(), &mailmanager.UpdateIngressPointInput{
+			IngressPointId: points.IngressPoints[0].IngressPointId, StatusToUpdate: step.state,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		harness.Eventually(t, string(step.state), func() bool {
+			conn, err := textproto.Dial("tcp", address)
+			if err != nil {
+				t.Fatalf("%s: it does not listen any more: %v", step.state, err)
+			}
+			defer conn.Close()
+			_, _, err = conn.ReadResponse(step.code)
+			return err == nil
+		})
 	}
 }

@@ -69,7 +69,7 @@ func (s *sinkServer) run(ctx context.Context) error {
 		}
 		stopped <- err
 	})
-	if err := s.smtp.Serve(s.listener, "", nil); err != nil {
+	if err := s.smtp.Serve(s.listener, smtpd.Listener{TLS: smtpd.TLSNone}); err != nil {
 		unwatch()
 		return err
 	}

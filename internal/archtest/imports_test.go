@@ -31,6 +31,7 @@ var tiers = map[string]tier{
 	"policy":   decisions,
 	"rule":     decisions,
 	"schedule": decisions,
+	"trust":    decisions,
 
 	"awsapi":     adapters,
 	"smtpd":      adapters,
@@ -38,7 +39,11 @@ var tiers = map[string]tier{
 	"spool":      adapters,
 	"store":      adapters,
 	"seal":       adapters,
+	"inherit":    adapters,
+	"certs":      adapters,
 	"trace":      adapters,
+	"records":    adapters,
+	"rdns":       adapters,
 
 	"control": flow,
 	"ingress": flow,

@@ -17,6 +17,9 @@ import (
 var (
 	replyUnavailable = smtp.NewReply(421, 4, 3, 2, "Service not available")                          // Mail Manager, B13
 	replyNeedTLS     = smtp.NewReply(530, 5, 7, 0, "Must issue a STARTTLS command first")            // Mail Manager, B3
+	replyNeedAuth    = smtp.NewReply(530, 5, 7, 0, "Authentication required")                        // Mail Manager, B4
+	replyNeedProof   = smtp.NewReply(530, 5, 7, 0, "Client certificate required")                    // Mail Manager, B6
+	replyNeedFIPS    = smtp.NewReply(530, 5, 7, 0, "Stronger encryption required")                   // Mail Manager, B18
 	replyBehind      = smtp.NewReply(452, 4, 3, 1, "Insufficient system resources, try again later") // RFC 5321, section 4.2.3
 	replyTemporary   = smtp.NewReply(451, 4, 3, 0, "Temporary failure, try again later")
 )
@@ -26,7 +29,9 @@ var (
 	errNoPoint      = errors.New("no ingress point serves this listener")
 	errAmbiguous    = errors.New("several ingress points share this listener and none of them is its default")
 	errNotServing   = errors.New("the ingress point is not serving")
-	errOnlyOpen     = errors.New("ingress points of type AUTH and MTLS need TLS, which this version does not offer")
+	errNoLogin      = errors.New("the ingress point wants a password")
+	errUnproved     = errors.New("the ingress point wants a client certificate, and none was verified in the handshake")
+	errWeakSuite    = errors.New("the ingress point's TLS policy is FIPS, and the session's cipher suite is not approved")
 	errIPv6         = errors.New("the ingress point takes IPv4 clients only")
 	errNoPolicy     = errors.New("the ingress point's traffic policy is gone")
 	errPlaintext    = errors.New("the ingress point's TLS policy wants TLS")
@@ -45,84 +50,10 @@ type binding struct {
 }
 
 // transaction is what a binding keeps with a mail transaction.
-type transaction struct{ decisions []policy.Decision }
-
-// host is the Ingress as smtpd sees it.
-type host struct{ *Ingress }
-
-// Host returns what an smtpd.Server is to be made with.
-func (in *Ingress) Host() smtpd.Host { return host{in} }
-
-// Open implements smtpd.Host.
-func (in host) Open(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smtp.Reply) {
-	points, err := in.control()
-	if err != nil {
-		return nil, in.refuseSession(s, nil, replyUnavailable.Because(err))
-	}
-	switch tag := s.Tag.(type) {
-	case pointTag:
-		return in.bind(points, s, tag.key)
-	case sharedTag:
-		keys := in.membersOf(tag.listener)
-		switch len(keys) {
-		case 0:
-			return nil, in.refuseSession(s, nil, replyUnavailable.Because(errNoPoint))
-		case 1:
-			return in.bind(points, s, keys[0])
-		}
-		return nil, nil // settled by Bind
-	default:
-		return nil, in.refuseSession(s, nil, replyUnavailable.Because(errNoPoint))
-	}
-}
-
-// Bind implements smtpd.Host: of the points that share the listener it takes the default one (Mail Manager, B19).
-func (in host) Bind(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smtp.Reply) {
-	points, err := in.control()
-	if err != nil {
-		return nil, in.refuseSession(s, nil, replyUnavailable.Because(err))
-	}
-	tag, ok := s.Tag.(sharedTag)
-	if !ok {
-		return nil, in.refuseSession(s, nil, replyUnavailable.Because(errNoPoint))
-	}
-	for _, key := range in.membersOf(tag.listener) {
-		if p, ok := points.IngressPoint(key); ok && p.Default {
-			return in.bind(points, s, key)
-		}
-	}
-	return nil, in.refuseSession(s, nil, replyUnavailable.Because(errAmbiguous))
-}
-
-// Closed implements smtpd.Host.
-func (host) Closed(*smtpd.Session) {}
-
-func (in *Ingress) membersOf(listener string) []control.Key {
-	if list, ok := in.members.Load(listener); ok {
-		return list.(*memberList).load()
-	}
-	return nil
-}
-
-func (in *Ingress) bind(points Points, s *smtpd.Session, key control.Key) (smtpd.Binding, *smtp.Reply) {
-	p, ok := points.IngressPoint(key)
-	if !ok {
-		return nil, in.refuseSession(s, nil, replyUnavailable.Because(errNoPoint))
-	}
-	client := s.Remote.Addr().Unmap() // IPv4-mapped IPv6 is IPv4 (Mail Manager, C3)
-	switch {
-	case !p.Serving:
-		return nil, in.refuseSession(s, p, replyUnavailable.Because(errNotServing))
-	case p.Type != mailmanager.IngressPointTypeOpen:
-		return nil, in.refuseSession(s, p, replyUnavailable.Because(errOnlyOpen))
-	case client.Is6() && !p.DualStack:
-		return nil, in.refuseSession(s, p, replyUnavailable.Because(errIPv6))
-	}
-	pol, ok := points.Policy(control.Key{Scope: p.Scope, ID: p.PolicyID})
-	if !ok {
-		return nil, in.refuseSession(s, p, replyUnavailable.Because(errNoPolicy))
-	}
-	return &binding{in: in, session: s, point: p, policy: pol, facts: policy.Facts{Client: client}}, nil
+type transaction struct {
+	decisions []policy.Decision
+	tooBig    *policy.SizeReason // why the content was too large; nil when it was not
+	release   func()             // gives back the room that SIZE has reserved; nil: there is none
 }
 
 // Hostname implements smtpd.Binding.
@@ -136,19 +67,65 @@ func (b *binding) MaxRecipients() int { return b.in.cfg.MaxRecipients }
 
 // Mail implements smtpd.Binding.
 func (b *binding) Mail(_ context.Context, t *smtpd.Transaction) *smtp.Reply {
-	if b.point.TlsPolicy != mailmanager.TlsPolicyOptional && b.facts.TLS == "" {
-		return b.refuse(t, "MAIL", replyNeedTLS.Because(errPlaintext), reasonPlaintext)
+	if refusal := b.unproved(); refusal != nil {
+		return b.refuse(t, "MAIL", refusal, reasonUnproved)
 	}
 	if reason, behind := b.in.queue.Behind(); behind {
 		return b.refuse(t, "MAIL", replyBehind.Because(errors.New(reason)), reasonBehind)
 	}
-	if b.in.cfg.Short != nil {
-		if reason, short := b.in.cfg.Short(); short {
-			return b.refuse(t, "MAIL", replyBehind.Because(errors.New(reason)), reasonStorage)
-		}
+	state := &transaction{}
+	if reason, ok := b.in.reserve(state, t.DeclaredSize); !ok {
+		return b.refuse(t, "MAIL", replyBehind.Because(errors.New(reason)), reasonStorage)
 	}
-	t.Host = &transaction{}
+	state.giveBack() // nobody holds room by MAIL alone: the content reserves it when it comes
+	t.Host = state
 	return nil
+}
+
+// unproved is why a session may not send at all: nil when it has proved what the point wants. Source: Mail Manager, B3, B4, B6 and
+// B18.
+func (b *binding) unproved() *smtp.Reply {
+	s := b.session
+	switch {
+	case b.point.TlsPolicy != mailmanager.TlsPolicyOptional && s.TLS.Version == "":
+		return replyNeedTLS.Because(errPlaintext)
+	case b.point.TlsPolicy == mailmanager.TlsPolicyFips && !isFIPS(s.TLS.Cipher):
+		return replyNeedFIPS.Because(errWeakSuite)
+	case b.point.Type == mailmanager.IngressPointTypeAuth && s.AuthUser != b.point.ID:
+		return replyNeedAuth.Because(errNoLogin)
+	case b.point.Type == mailmanager.IngressPointTypeMtls && !b.proved():
+		return replyNeedProof.Because(errUnproved)
+	}
+	return nil
+}
+
+// proved reports whether the client's certificate was verified against this point's trust store.
+func (b *binding) proved() bool {
+	proved := visitOf(b.session).proved
+	return proved != nil && proved.Key == b.point.Key
+}
+
+// Ended implements smtpd.Binding.
+func (b *binding) Ended(t *smtpd.Transaction) {
+	t.Host.(*transaction).giveBack()
+	b.recordTaken(t)
+}
+
+// reserve sets room for a message's declared size aside until the transaction gives it back. The reason says why there is none.
+func (in *Ingress) reserve(state *transaction, octets int64) (reason string, ok bool) {
+	if in.cfg.Reserve == nil {
+		return "", true
+	}
+	state.release, reason, ok = in.cfg.Reserve(octets)
+	return reason, ok
+}
+
+// giveBack gives back what the transaction has reserved, if anything.
+func (t *transaction) giveBack() {
+	if t.release != nil {
+		t.release()
+		t.release = nil
+	}
 }
 
 // Recipient implements smtpd.Binding: the traffic policy decides (Mail Manager, B7).
@@ -160,6 +137,7 @@ func (b *binding) Recipient(_ context.Context, t *smtpd.Transaction, r message.R
 	if decision.Allowed() {
 		return nil
 	}
+	b.recordDenied(t, &decision)
 	b.in.metrics.denied.Inc()
 	reply := smtp.NewReply(550, 5, 7, 1, b.session.ID.String()+" Recipient rejected by policy").Because(errPolicyDenied)
 	b.in.appendRefused(b.session, b.point, &trace.Refused{
@@ -169,29 +147,48 @@ func (b *binding) Recipient(_ context.Context, t *smtpd.Transaction, r message.R
 	return reply
 }
 
-// Refused implements smtpd.Binding.
-func (b *binding) Refused(t *smtpd.Transaction, command string, reply *smtp.Reply) {
-	b.refuse(t, command, reply, reasonProtocol)
-}
-
 // Reasons of refusals, as the label of a metric.
 const (
 	reasonSession   = "session"
-	reasonPlaintext = "plaintext"
+	reasonUnproved  = "unproved"
+	reasonPassword  = "password"
+	reasonLocked    = "locked"
+	reasonHandshake = "handshake"
 	reasonBehind    = "behind"
 	reasonStorage   = "storage"
 	reasonProtocol  = "protocol"
 	reasonInternal  = "internal"
 )
 
-// refuse counts and traces a refusal and returns its reply; t is nil outside a transaction.
+// Refused implements smtpd.Host.
+func (in host) Refused(s *smtpd.Session, t *smtpd.Transaction, command string, reply *smtp.Reply) {
+	reason := reasonProtocol
+	if command == "STARTTLS" || command == "CONNECT" {
+		reason = reasonHandshake
+	}
+	in.refuse(s, t, command, reply, reason)
+	if size, ok := errors.AsType[*smtpd.SizeError](reply); ok {
+		if b, bound := s.Binding.(*binding); bound {
+			b.tooBig(t, size.Octets)
+		}
+	}
+}
+
 func (b *binding) refuse(t *smtpd.Transaction, command string, reply *smtp.Reply, reason string) *smtp.Reply {
-	b.in.metrics.refused.WithLabelValues(reason).Inc()
-	event := &trace.Refused{TrafficPolicyID: b.policy.ID, Command: command, Reply: reply.String(), Reason: causeText(reply)}
+	return b.in.refuse(b.session, t, command, reply, reason)
+}
+
+// refuse counts and traces a refusal and returns its reply; t is nil outside a transaction.
+func (in *Ingress) refuse(s *smtpd.Session, t *smtpd.Transaction, command string, reply *smtp.Reply, reason string) *smtp.Reply {
+	in.metrics.refused.WithLabelValues(reason).Inc()
+	event := &trace.Refused{Command: command, Reply: reply.String(), Reason: causeText(reply)}
+	if b, ok := s.Binding.(*binding); ok {
+		event.TrafficPolicyID = b.policy.ID
+	}
 	if t != nil {
 		event.ReversePath = t.Envelope.ReversePath.Received
 	}
-	b.in.appendRefused(b.session, b.point, event)
+	in.appendRefused(s, pointOf(s), event)
 	return reply
 }
 
@@ -203,19 +200,30 @@ func (in *Ingress) refuseSession(s *smtpd.Session, p *control.IngressPoint, repl
 }
 
 func (in *Ingress) appendRefused(s *smtpd.Session, p *control.IngressPoint, event *trace.Refused) {
-	event.Facts = facts(s, p)
+	event.Facts = in.facts(s, p)
 	in.cfg.Trace.Append(trace.Event{
 		Time: in.cfg.Now(), Account: event.Facts.Account, Region: event.Facts.Region, Session: s.ID, Refused: event,
 	})
 }
 
-// facts are what smtpd knows of the session and what the point adds.
-func facts(s *smtpd.Session, p *control.IngressPoint) message.Session {
+// facts are what smtpd knows of the session and what the point and its host add.
+func (in *Ingress) facts(s *smtpd.Session, p *control.IngressPoint) message.Session {
 	f := s.Facts()
+	f.ClientName = in.nameOf(s)
 	if p != nil {
 		f.Account, f.Region, f.IngressPoint = p.Account, p.Region, p.ID
 	}
+	v := visitOf(s)
+	f.AuthVersion, f.SecretARN, f.Certificate = v.login.Version, v.login.SecretARN, v.certificate
 	return f
+}
+
+// nameOf is the client's confirmed name, as far as it is known by now (Mail Manager, E1).
+func (in *Ingress) nameOf(s *smtpd.Session) string {
+	if in.cfg.Names == nil {
+		return ""
+	}
+	return in.cfg.Names.Name(s.Remote.Addr())
 }
 
 func causeText(reply *smtp.Reply) string {

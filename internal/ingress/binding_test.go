@@ -69,10 +69,43 @@ func (r *recorder) last(t *testing.T) trace.Event {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.events) == 0 {
-		t.Fatal("nothing was traced")
+	for i := len(r.events) - 1; i >= 0; i-- {
+		if r.events[i].Ended == nil { // which comes when the client has heard the rest
+			return r.events[i]
+		}
 	}
-	return r.events[len(r.events)-1]
+	t.Fatal("nothing was traced")
+	return trace.Event{}
+}
+
+type traceEvent = trace.Event
+
+// await waits for an event that is of that kind.
+func (r *recorder) await(t *testing.T, is func(*traceEvent) bool) traceEvent {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for deadline := time.After(20 * time.Second); ; {
+		if e, ok := r.find(is); ok {
+			return e
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatal("no such event was traced")
+		}
+	}
+}
+
+func (r *recorder) find(is func(*traceEvent) bool) (traceEvent, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.events {
+		if is(&r.events[i]) {
+			return r.events[i], true
+		}
+	}
+	return traceEvent{}, false
 }
 
 // gateway is an Ingress with one point on a real socket.
@@ -268,12 +301,12 @@ func TestRefusals(t *testing.T) {
 			want: "421 4.3.2 Service not available", reason: "not serving",
 		},
 		{
-			name: "AUTH point is never served as OPEN", change: func(g *gateway, _ *Config) { g.point.Type = mailmanager.IngressPointTypeAuth },
-			want: "421 4.3.2 ", reason: "AUTH",
+			name: "B4: AUTH point without AUTH", change: func(g *gateway, _ *Config) { g.point.Type = mailmanager.IngressPointTypeAuth },
+			lines: wholeMessage[:2], want: "530 5.7.0 Authentication required", reason: "password",
 		},
 		{
-			name: "MTLS point is never served as OPEN", change: func(g *gateway, _ *Config) { g.point.Type = mailmanager.IngressPointTypeMtls },
-			want: "421 4.3.2 ", reason: "MTLS",
+			name: "B6: MTLS point without a certificate", change: func(g *gateway, _ *Config) { g.point.Type = mailmanager.IngressPointTypeMtls },
+			lines: wholeMessage[:2], want: "530 5.7.0 Client certificate required", reason: "certificate",
 		},
 		{
 			name: "policy is gone", change: func(g *gateway, _ *Config) { g.point.PolicyID = "tp-other" },
@@ -296,7 +329,9 @@ func TestRefusals(t *testing.T) {
 			lines: wholeMessage[:2], want: "452 4.3.1 ", reason: "11 minutes",
 		},
 		{
-			name: "storage is short", change: func(_ *gateway, c *Config) { c.Short = func() (string, bool) { return "1 MiB free", true } },
+			name: "storage is short", change: func(_ *gateway, c *Config) {
+				c.Reserve = func(int64) (func(), string, bool) { return nil, "1 MiB free", false }
+			},
 			lines: wholeMessage[:2], want: "452 4.3.1 ", reason: "1 MiB free",
 		},
 		{
@@ -396,7 +431,7 @@ func TestSharedListenerBindsAtMail(t *testing.T) {
 	low := freePorts(t, 1)
 	address := fmt.Sprintf("127.0.0.1:%d", low)
 	g := newGateway(t, func(g *gateway, c *Config) {
-		c.Listeners = map[string][]string{"mx": {address}}
+		c.Listeners = map[string]ListenerConfig{"mx": {Addresses: []string{address}}}
 		g.point.Listeners = []string{"mx"}
 	})
 	other := *g.point
@@ -431,7 +466,7 @@ func TestNothingIsServedBeforeAttach(t *testing.T) {
 	t.Parallel()
 	recorder := &recorder{}
 	in := New(Config{Trace: recorder, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
-	_, reply := in.Host().Open(t.Context(), &smtpd.Session{Tag: pointTag{testKey("inp-test")}})
+	_, reply := in.Host().Open(t.Context(), &smtpd.Session{Listener: &smtpd.Listener{Tag: pointTag{testKey("inp-test")}}})
 	if reply == nil || reply.Code != 421 || !errors.Is(reply, ErrNotAttached) {
 		t.Errorf("got %v, want 421", reply)
 	}

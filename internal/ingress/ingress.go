@@ -1,6 +1,6 @@
 // Package ingress joins ingress points to listening sockets and SMTP sessions to ingress points. It opens the sockets
-// (sockets.go), binds a session to a point and runs the point's traffic policy (binding.go), and hands accepted mail to
-// the spool and the queue (sink.go). It implements control.Sockets, and its Host is smtpd's. Start with
+// (sockets.go), finds a session's point (host.go) by what the TLS handshake and AUTH say and prove (handshake.go, login.go,
+// guard.go), runs the point's traffic policy (binding.go), and hands accepted mail to the spool and the queue (sink.go). It implements control.Sockets, and its Host is smtpd's. Start with
 // New, then Attach.
 // Source: Mail Manager, section 2; Mail Manager, B1 to B21.
 package ingress
@@ -11,6 +11,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"sluice/internal/control"
 	"sluice/internal/message"
+	"sluice/internal/smtpd"
 	"sluice/internal/spool"
 	"sluice/internal/trace"
 )
@@ -52,7 +54,7 @@ type Trace interface{ Append(trace.Event) }
 
 // SMTP serves the connections of a listener until it is closed.
 type SMTP interface {
-	Serve(l net.Listener, listener string, tag any) error
+	Serve(l net.Listener, listener smtpd.Listener) error
 }
 
 // Points is the control plane as ingress reads it.
@@ -60,17 +62,40 @@ type Points interface {
 	control.Snapshot
 	// Points yields every ingress point of every account and region.
 	Points() iter.Seq[*control.IngressPoint]
+	// CheckPassword checks the password of a point; the point is nil when there is none of that name.
+	CheckPassword(p *control.IngressPoint, password string) control.Login
+}
+
+// Names knows clients by their confirmed names. Name answers at once with what is known, and may find out more for the next
+// time.
+type Names interface {
+	Name(client netip.Addr) string
+}
+
+// Inherited returns the listening socket of an address that the process was started with, once, and nil when there is none.
+// network is "tcp", "tcp4" or "tcp6".
+type Inherited func(network, address string) net.Listener
+
+// ListenerConfig is a named listener (Mail Manager, B19).
+type ListenerConfig struct {
+	Addresses []string // each host:port
+	TLS       smtpd.TLSMode
+	ProxyFrom []netip.Prefix // whose connections begin with a PROXY protocol header
 }
 
 // Config is what an Ingress works with.
 type Config struct {
 	Spool         Spool
 	Trace         Trace
-	Short         func() (reason string, short bool) // is storage short; nil: never
+	Reserve       func(octets int64) (release func(), reason string, ok bool) // room in the spool; nil: there always is
+	Certificates  Certificates                                                // of the server; nil: no TLS
+	Names         Names                                                       // nil: clients have none
+	Records       Records                                                     // nil: none are written
 	Pool          Pool
-	Listeners     map[string][]string // addresses, host:port, of each named listener
-	Hostname      string              // what a listener with several points is called
-	MaxRecipients int                 // 0: DefaultMaxRecipients
+	Listeners     map[string]ListenerConfig // by name
+	Hostname      string                    // what a listener with several points is called
+	MaxRecipients int                       // 0: DefaultMaxRecipients
+	Inherited     Inherited                 // nil: there are none
 	Now           func() time.Time
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer // nil: metrics are not published
@@ -83,6 +108,9 @@ type Ingress struct {
 	server  SMTP
 	points  atomic.Pointer[Points]
 	metrics metrics
+	tls     tlsConfigs
+	guard   *guard
+	pause   func(ctx context.Context, wait time.Duration) // after a failed AUTH
 
 	mu       sync.Mutex // guards sockets, assigned and named; never held by a session
 	sockets  map[control.Key]*socket
@@ -102,12 +130,15 @@ func New(cfg Config) *Ingress {
 	in := &Ingress{
 		cfg:      cfg,
 		metrics:  newMetrics(cfg.Registerer),
+		tls:      newTLSConfigs(cfg.Certificates),
+		guard:    newGuard(),
+		pause:    pause,
 		sockets:  map[control.Key]*socket{},
 		assigned: map[string]control.Key{},
 		named:    map[string]*namedListener{},
 	}
-	for name, addresses := range cfg.Listeners {
-		in.named[name] = &namedListener{name: name, addresses: addresses}
+	for name, listener := range cfg.Listeners {
+		in.named[name] = &namedListener{name: name, config: listener}
 		in.members.Store(name, &memberList{})
 	}
 	return in

@@ -10,6 +10,8 @@ type metrics struct {
 	refused    *prometheus.CounterVec
 	cannotTell prometheus.Counter
 	handedOver prometheus.Counter
+	locked     prometheus.Counter
+	logins     map[bool]prometheus.Counter // by whether they succeeded
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -21,8 +23,11 @@ func newMetrics(r prometheus.Registerer) metrics {
 		cannotTell: prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_condition_cannot_tell_total", Help: "Policy conditions that could not be told."}),
 		handedOver: prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_handed_over_total", Help: "Accepted messages handed to processing in memory."}),
 	}
+	m.locked = prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_logins_locked_total", Help: "Authentications that were refused unseen, because too many had failed."})
+	logins := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mailmanager_logins_total", Help: "Authentications by outcome."}, []string{"outcome"})
+	m.logins = map[bool]prometheus.Counter{true: logins.WithLabelValues("succeeded"), false: logins.WithLabelValues("failed")}
 	if r != nil {
-		r.MustRegister(m.accepted, m.octets, m.denied, m.refused, m.cannotTell, m.handedOver)
+		r.MustRegister(m.locked, logins, m.accepted, m.octets, m.denied, m.refused, m.cannotTell, m.handedOver)
 	}
 	return m
 }

@@ -41,6 +41,15 @@ func (p Pool) String() string {
 
 func (p Pool) address(port int) string { return net.JoinHostPort(p.Host, strconv.Itoa(port)) }
 
+// poolNetwork is the family of a pool address: IPv4, unless it is written as an IPv6 address. IPv6 clients reach a dual-stack
+// point by its twin, and other points not at all.
+func poolNetwork(address string) string {
+	if networkOf(address) == "tcp6" {
+		return "tcp6"
+	}
+	return "tcp4"
+}
+
 // ipv6Twin is the address that takes a dual-stack point's IPv6 clients: the same port on the IPv6 loopback or wildcard.
 // It is empty when the address is a particular IPv4 address, which has no twin, or an IPv6 address already.
 func ipv6Twin(address string) string {
@@ -51,7 +60,7 @@ func ipv6Twin(address string) string {
 	switch host {
 	case "127.0.0.1", "localhost":
 		return net.JoinHostPort("::1", port)
-	case "0.0.0.0":
+	case "", "0.0.0.0":
 		return net.JoinHostPort("::", port)
 	default:
 		return ""

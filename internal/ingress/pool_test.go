@@ -58,11 +58,23 @@ func FuzzParsePool(f *testing.F) {
 func TestIPv6Twin(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"127.0.0.1:25": "[::1]:25", "localhost:25": "[::1]:25", "0.0.0.0:2525": "[::]:2525",
+		"127.0.0.1:25": "[::1]:25", "localhost:25": "[::1]:25", "0.0.0.0:2525": "[::]:2525", ":25": "[::]:25",
 		"192.0.2.1:25": "", "[::1]:25": "", "nonsense": "",
 	} {
 		if got := ipv6Twin(in); got != want {
 			t.Errorf("ipv6Twin(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPoolNetwork(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"127.0.0.1:25": "tcp4", "0.0.0.0:25": "tcp4", ":25": "tcp4", "localhost:25": "tcp4", "[::ffff:127.0.0.1]:25": "tcp4",
+		"[::1]:25": "tcp6", "[::]:25": "tcp6", "[fe80::1%eth0]:25": "tcp6",
+	} {
+		if got := poolNetwork(in); got != want {
+			t.Errorf("poolNetwork(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

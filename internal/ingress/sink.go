@@ -22,6 +22,9 @@ type sink struct {
 
 // Data implements smtpd.Binding.
 func (b *binding) Data(ctx context.Context, t *smtpd.Transaction) (smtpd.Sink, *smtp.Reply) {
+	if reason, ok := b.in.reserve(t.Host.(*transaction), t.DeclaredSize); !ok {
+		return nil, b.refuse(t, "DATA", replyBehind.Because(errors.New(reason)), reasonStorage)
+	}
 	id := message.NewID(b.in.cfg.Now())
 	incoming, err := b.in.cfg.Spool.Begin(ctx, id)
 	if err != nil {
@@ -50,6 +53,7 @@ func (s *sink) Commit(ctx context.Context) *smtp.Reply {
 		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
 	}
 	s.traceAccepted(&acceptance.Message)
+	b.recordAccepted(&acceptance.Message)
 	s.handOver(ctx, &acceptance, content)
 	in.metrics.accepted.Inc()
 	in.metrics.octets.Add(float64(acceptance.Message.Size))
@@ -59,7 +63,7 @@ func (s *sink) Commit(ctx context.Context) *smtp.Reply {
 func (s *sink) acceptance(rules *control.RuleSet) spool.Acceptance {
 	now := s.binding.in.cfg.Now()
 	point := s.binding.point
-	session := facts(s.binding.session, point)
+	session := s.binding.in.facts(s.binding.session, point)
 	received := message.Received{
 		Session: &session, By: point.ARecord, ID: s.id, Date: now, Recipients: s.t.Envelope.Recipients,
 		UTF8: s.t.Envelope.UTF8,

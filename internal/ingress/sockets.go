@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"sluice/internal/control"
+	"sluice/internal/smtpd"
 )
 
 // socket is what makes one ingress point reachable: listening sockets of its own, or places on named listeners.
@@ -22,9 +23,9 @@ type socket struct {
 
 // namedListener is a listener of the configuration; it opens with the first point that joins it.
 type namedListener struct {
-	name      string
-	addresses []string
-	open      []net.Listener
+	name   string
+	config ListenerConfig
+	open   []net.Listener
 }
 
 // memberList is the ingress points on a named listener: an immutable slice that sessions read and Open replaces.
@@ -90,8 +91,9 @@ func (in *Ingress) openNamed(l *namedListener) error {
 	if len(l.open) > 0 {
 		return nil
 	}
-	for _, address := range l.addresses {
-		opened, err := in.listen(networkOf(address), address, l.name, sharedTag{l.name})
+	about := smtpd.Listener{Name: l.name, Tag: sharedTag{l.name}, TLS: l.config.TLS, ProxyFrom: l.config.ProxyFrom}
+	for _, address := range l.config.Addresses {
+		opened, err := in.listen(networkOf(address), address, about)
 		if err != nil {
 			closeAll(l.open)
 			l.open = nil
@@ -139,8 +141,16 @@ func (in *Ingress) openPool(p *control.IngressPoint) (string, error) {
 	return "", fmt.Errorf("every port of the SMTP address pool %s is assigned or in use", in.cfg.Pool)
 }
 
+// errPoolFamily says why a point with a pool address of IPv6 cannot be reached: every client would be refused.
+var errPoolFamily = errors.New("the SMTP address pool is IPv6, and the ingress point takes IPv4 clients only")
+
 func (in *Ingress) openAddress(p *control.IngressPoint, address string) (*socket, error) {
-	first, err := in.listen(networkOf(address), address, poolListener, pointTag{p.Key})
+	network := poolNetwork(address)
+	if network == "tcp6" && !p.DualStack {
+		return nil, errPoolFamily
+	}
+	about := smtpd.Listener{Name: poolListener, Tag: pointTag{p.Key}, TLS: smtpd.TLSStart}
+	first, err := in.listen(network, address, about)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +159,7 @@ func (in *Ingress) openAddress(p *control.IngressPoint, address string) (*socket
 	if !p.DualStack || twin == "" {
 		return s, nil
 	}
-	second, err := in.listen("tcp6", twin, poolListener, pointTag{p.Key})
+	second, err := in.listen("tcp6", twin, about)
 	switch {
 	case err == nil:
 		s.listeners = append(s.listeners, second)
@@ -175,23 +185,33 @@ func networkOf(address string) string {
 	switch {
 	case err != nil:
 		return "tcp"
-	case ip.Is4():
+	case ip.Unmap().Is4():
 		return "tcp4"
 	default:
 		return "tcp6"
 	}
 }
 
-// listen opens a socket and serves it until it is closed.
-func (in *Ingress) listen(network, address, name string, tag any) (net.Listener, error) {
+// openSocket takes the inherited socket of an address, or makes one.
+func (in *Ingress) openSocket(network, address string) (net.Listener, error) {
+	if in.cfg.Inherited != nil {
+		if l := in.cfg.Inherited(network, address); l != nil {
+			return l, nil
+		}
+	}
 	config := net.ListenConfig{KeepAlive: noKeepAlive}
-	l, err := config.Listen(context.Background(), network, address)
+	return config.Listen(context.Background(), network, address)
+}
+
+// listen opens a socket and serves it until it is closed.
+func (in *Ingress) listen(network, address string, about smtpd.Listener) (net.Listener, error) {
+	l, err := in.openSocket(network, address)
 	if err != nil {
 		return nil, err
 	}
 	go func() {
-		if err := in.server.Serve(l, name, tag); err != nil && !errors.Is(err, net.ErrClosed) {
-			in.cfg.Logger.Error("listener ended", "listener", name, "address", address, "error", err)
+		if err := in.server.Serve(l, about); err != nil && !errors.Is(err, net.ErrClosed) {
+			in.cfg.Logger.Error("listener ended", "listener", about.Name, "address", address, "error", err)
 		}
 	}()
 	return l, nil

@@ -1,30 +1,42 @@
 package ingress
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"sluice/internal/control"
+	"sluice/internal/smtpd"
 )
 
 // accepter is an SMTP server that only remembers who connected by which tag.
-type accepter struct{ tags chan any }
+type accepter struct {
+	tags      chan any
+	listeners chan smtpd.Listener // nil: nobody asks
+}
 
-func (a *accepter) Serve(l net.Listener, _ string, tag any) error {
+func (a *accepter) Serve(l net.Listener, listener smtpd.Listener) error {
+	if a.listeners != nil {
+		a.listeners <- listener
+	}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
 		conn.Close()
-		a.tags <- tag
+		a.tags <- listener.Tag
 	}
 }
 
@@ -35,6 +47,24 @@ type plane struct {
 	points   map[control.Key]*control.IngressPoint
 	policies map[control.Key]*control.Policy
 	rules    map[control.Key]*control.RuleSet
+
+	passwords map[string]string // by the point's id
+	checks    atomic.Int64      // of passwords
+}
+
+// CheckPassword implements Points.
+func (p *plane) CheckPassword(point *control.IngressPoint, password string) control.Login {
+	p.checks.Add(1)
+	if point == nil || p.passwords[point.ID] != password {
+		return control.Login{}
+	}
+	return control.Login{OK: true, Version: "version-of-" + point.ID}
+}
+
+func (p *plane) set(point *control.IngressPoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.points[point.Key] = point
 }
 
 func (p *plane) Points() iter.Seq[*control.IngressPoint] {
@@ -72,17 +102,11 @@ func testPoint(id string, listeners ...string) *control.IngressPoint {
 	return &control.IngressPoint{Key: testKey(id), Serving: true, Listeners: listeners}
 }
 
-// freePorts returns n neighbouring ports that nothing listens on.
+// freePorts returns n neighbouring ports that nothing listens on, below those that outgoing connections get.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		low := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if low+n < maxPort && allFree(low, n) {
+	for range 1000 {
+		if low := 10_000 + rand.IntN(20_000); allFree(low, n) {
 			return low
 		}
 	}
@@ -101,7 +125,7 @@ func allFree(low, n int) bool {
 	return true
 }
 
-func newTestIngress(t *testing.T, pool Pool, listeners map[string][]string, points ...*control.IngressPoint) (*Ingress, *accepter) {
+func newTestIngress(t *testing.T, pool Pool, listeners map[string]ListenerConfig, points ...*control.IngressPoint) (*Ingress, *accepter) {
 	t.Helper()
 	smtp := &accepter{tags: make(chan any, 16)}
 	in := New(Config{Pool: pool, Listeners: listeners, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
@@ -208,7 +232,7 @@ func TestNamedListenerIsShared(t *testing.T) {
 	t.Parallel()
 	low := freePorts(t, 1)
 	address := fmt.Sprintf("127.0.0.1:%d", low)
-	in, smtp := newTestIngress(t, Pool{}, map[string][]string{"mx": {address}})
+	in, smtp := newTestIngress(t, Pool{}, map[string]ListenerConfig{"mx": {Addresses: []string{address}}})
 	if !in.HasListener("mx") || in.HasListener("other") {
 		t.Error("HasListener does not follow the configuration")
 	}
@@ -246,7 +270,7 @@ func TestNamedListenerOnBothFamilies(t *testing.T) {
 	requireIPv6(t)
 	low := freePorts(t, 1)
 	addresses := []string{fmt.Sprintf("0.0.0.0:%d", low), fmt.Sprintf("[::]:%d", low)}
-	in, _ := newTestIngress(t, Pool{}, map[string][]string{"mx": addresses})
+	in, _ := newTestIngress(t, Pool{}, map[string]ListenerConfig{"mx": {Addresses: addresses}})
 	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err != nil {
 		t.Fatal(err)
 	}
@@ -285,5 +309,144 @@ func TestDualStackListensOnBothLoopbacks(t *testing.T) {
 	want := []string{fmt.Sprintf("127.0.0.1:%d", low), fmt.Sprintf("[::1]:%d", low)}
 	if got := in.Bound(point.Key); !slices.Equal(got, want) {
 		t.Errorf("bound to %v, want %v", got, want)
+	}
+}
+
+// A point whose network is IPV4 takes no IPv6 client (Mail Manager, B19): on every address of the machine, neither.
+func TestEveryAddressOfThePool(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	for _, host := range []string{"", "0.0.0.0"} {
+		for _, dual := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%q dual stack %v", host, dual), func(t *testing.T) {
+				t.Parallel()
+				low := freePorts(t, 1)
+				in, _ := newTestIngress(t, Pool{Host: host, Low: low, High: low}, nil)
+				point := testPoint("inp-a")
+				point.DualStack = dual
+				if _, err := in.Open(t.Context(), point); err != nil {
+					t.Fatal(err)
+				}
+				want := []string{fmt.Sprintf("0.0.0.0:%d", low)}
+				if dual {
+					want = append(want, fmt.Sprintf("[::]:%d", low))
+				}
+				if got := in.Bound(point.Key); !slices.Equal(got, want) {
+					t.Errorf("bound to %v, want %v", got, want)
+				}
+				if err := connect(t, fmt.Sprintf("127.0.0.1:%d", low)); err != nil {
+					t.Errorf("an IPv4 client is refused: %v", err)
+				}
+				if err := connect(t, fmt.Sprintf("[::1]:%d", low)); (err == nil) != dual {
+					t.Errorf("an IPv6 client: got %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestPoolOfIPv6(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	low := freePorts(t, 1)
+	in, _ := newTestIngress(t, Pool{Host: "::1", Low: low, High: low}, nil)
+	point := testPoint("inp-a")
+	if _, err := in.Open(t.Context(), point); !errors.Is(err, errPoolFamily) {
+		t.Errorf("a point that takes IPv4 clients only: got %v, want %v", err, errPoolFamily)
+	}
+	point.DualStack = true
+	if _, err := in.Open(t.Context(), point); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := in.Bound(point.Key), []string{fmt.Sprintf("[::1]:%d", low)}; !slices.Equal(got, want) {
+		t.Errorf("bound to %v, want %v", got, want)
+	}
+}
+
+// A listener opens with all of its addresses or not at all, says which is taken, and is open once that is free.
+func TestNamedListenerWithATakenAddress(t *testing.T) {
+	t.Parallel()
+	low := freePorts(t, 2)
+	first, second := fmt.Sprintf("127.0.0.1:%d", low), fmt.Sprintf("127.0.0.1:%d", low+1)
+	taken, err := net.Listen("tcp4", second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := newTestIngress(t, Pool{}, map[string]ListenerConfig{"mx": {Addresses: []string{first, second}}})
+	_, err = in.Open(t.Context(), testPoint("inp-a", "mx"))
+	if err == nil || !strings.Contains(err.Error(), `listener "mx"`) || !strings.Contains(err.Error(), second) {
+		t.Errorf("got %v, want an error that names the listener and %s", err, second)
+	}
+	if err := connect(t, first); err == nil {
+		t.Error("half a listener is open")
+	}
+	if got := in.Bound(testKey("inp-a")); got != nil {
+		t.Errorf("bound to %v", got)
+	}
+	taken.Close()
+	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err != nil {
+		t.Errorf("the address came free: %v", err)
+	}
+}
+
+func TestTheServerIsToldOfTheListener(t *testing.T) {
+	t.Parallel()
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	low := freePorts(t, 1)
+	in, smtp := newTestIngress(t, Pool{Host: "127.0.0.1", Low: low, High: low}, map[string]ListenerConfig{
+		"mx": {Addresses: []string{"127.0.0.1:0", "127.0.0.1:0"}, TLS: smtpd.TLSImplicit, ProxyFrom: proxies},
+	})
+	smtp.listeners = make(chan smtpd.Listener, 2)
+	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err != nil {
+		t.Fatal(err)
+	}
+	want := smtpd.Listener{Name: "mx", Tag: sharedTag{"mx"}, TLS: smtpd.TLSImplicit, ProxyFrom: proxies}
+	for range 2 {
+		if got := <-smtp.listeners; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	if _, err := in.Open(t.Context(), testPoint("inp-b")); err != nil {
+		t.Fatal(err)
+	}
+	want = smtpd.Listener{Name: "pool", Tag: pointTag{testKey("inp-b")}, TLS: smtpd.TLSStart}
+	if got := <-smtp.listeners; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestInheritedSocketsComeFirst(t *testing.T) {
+	t.Parallel()
+	inherited, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inherited.Close()
+	var asked []string
+	in := New(Config{
+		Pool:      Pool{Host: "127.0.0.1", Low: freePorts(t, 1), High: maxPort},
+		Listeners: map[string]ListenerConfig{"mx": {Addresses: []string{"0.0.0.0:0", "[::1]:0", ":0", inherited.Addr().String()}}},
+		Logger:    slog.New(slog.DiscardHandler),
+		Inherited: func(network, address string) net.Listener {
+			asked = append(asked, network+" "+address)
+			if address == inherited.Addr().String() {
+				return inherited
+			}
+			return nil
+		},
+	})
+	in.Attach(&plane{}, &fakeQueue{}, &accepter{tags: make(chan any)})
+	t.Cleanup(in.Shutdown)
+	requireIPv6(t)
+	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err != nil {
+		t.Fatal(err)
+	}
+	address, err := in.Open(t.Context(), testPoint("inp-b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"tcp4 0.0.0.0:0", "tcp6 [::1]:0", "tcp :0", "tcp4 " + inherited.Addr().String(), "tcp4 " + address}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
 	}
 }

@@ -13,18 +13,17 @@ import (
 )
 
 // quickHost takes everything at once, so that what is measured is smtpd's.
-type quickHost struct{}
+type quickHost struct{ PlainHost }
 
 func (quickHost) Open(context.Context, *Session) (Binding, *smtp.Reply)                  { return quickHost{}, nil }
 func (quickHost) Bind(context.Context, *Session) (Binding, *smtp.Reply)                  { return quickHost{}, nil }
-func (quickHost) Closed(*Session)                                                        {}
 func (quickHost) Hostname() string                                                       { return "point.example" }
 func (quickHost) MaxSize() int64                                                         { return DefaultMaxSize }
 func (quickHost) MaxRecipients() int                                                     { return 100 }
 func (quickHost) Mail(context.Context, *Transaction) *smtp.Reply                         { return nil }
 func (quickHost) Recipient(context.Context, *Transaction, message.Recipient) *smtp.Reply { return nil }
 func (quickHost) Data(context.Context, *Transaction) (Sink, *smtp.Reply)                 { return quickHost{}, nil }
-func (quickHost) Refused(*Transaction, string, *smtp.Reply)                              {}
+func (quickHost) Ended(*Transaction)                                                     {}
 func (quickHost) Write(p []byte) (int, error)                                            { return len(p), nil }
 func (quickHost) Abort()                                                                 {}
 func (quickHost) Commit(context.Context) *smtp.Reply                                     { return okReply }
@@ -53,8 +52,8 @@ func (t *tape) Read(p []byte) (int, error) {
 func (t *tape) Write(p []byte) (int, error) { return len(p), nil }
 func (t *tape) Close() error                { return nil }
 
-// content is a message of 10 KB.
-var content = "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", 130) + ".\r\n"
+// tenKilobytes is a message as DATA sends it.
+var tenKilobytes = "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", 130) + ".\r\n"
 
 // BenchmarkSession is a whole session with one message of 10 KB, without the system calls.
 func BenchmarkSession(b *testing.B) {
@@ -62,10 +61,10 @@ func BenchmarkSession(b *testing.B) {
 	defer ours.Close()
 	defer theirs.Close()
 	s := New(Config{Hostname: "server.example", Host: quickHost{}})
-	parts := []string{"EHLO client.example\r\n", "MAIL FROM:<a@b.example> SIZE=10240\r\n", "RCPT TO:<c@d.example>\r\n", "DATA\r\n", content, "QUIT\r\n"}
+	parts := []string{"EHLO client.example\r\n", "MAIL FROM:<a@b.example> SIZE=10240\r\n", "RCPT TO:<c@d.example>\r\n", "DATA\r\n", tenKilobytes, "QUIT\r\n"}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.admit(&tape{Conn: ours, parts: parts}, &Session{})
+		s.admit(&tape{Conn: ours, parts: parts}, &Listener{})
 		s.running.Wait()
 	}
 }
@@ -77,7 +76,7 @@ func BenchmarkWire(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := New(Config{Hostname: "server.example", Host: quickHost{}})
-	go s.Serve(l, "mx", nil)
+	go s.Serve(l, Listener{})
 	defer s.Shutdown(context.Background())
 	var failed atomic.Bool
 	b.ReportAllocs()
@@ -105,7 +104,7 @@ func BenchmarkWire(b *testing.B) {
 		exchange("EHLO x\r\n", "250 ")
 		for pb.Next() {
 			exchange("MAIL FROM:<a@b.example> SIZE=10240\r\nRCPT TO:<c@d.example>\r\nDATA\r\n", "354 ")
-			exchange(content, "250 2.0.0")
+			exchange(tenKilobytes, "250 2.0.0")
 		}
 	})
 	if failed.Load() {

@@ -99,3 +99,6 @@ func (c *client) data() {
 	c.say("RCPT TO:<c@d.example>", "250")
 	c.say("DATA", "354")
 }
+
+// hangUpUnheard ends the client's half of the connection.
+func hangUpUnheard(c *client) { c.conn.(*net.TCPConn).CloseWrite() }

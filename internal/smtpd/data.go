@@ -7,10 +7,10 @@ var (
 	startInput        = &smtp.Reply{Code: 354, Text: "Start mail input; end with <CRLF>.<CRLF>"}
 )
 
-// checkData wants a transaction with a recipient (S4). RFC 5321, section 4.1.1.4.
+// checkData wants a transaction with a recipient, and no BDAT in it (S4). RFC 5321, section 4.1.1.4; RFC 3030, section 2.
 func checkData(d *dialogue, c *command) *smtp.Reply {
 	switch {
-	case d.transaction == nil:
+	case d.transaction == nil || d.chunks != nil:
 		return badSequence
 	case c.argument != "":
 		return argumentUnexpected
@@ -28,10 +28,10 @@ func proceedData(d *dialogue, c *command) *smtp.Reply {
 	}
 	committed := false
 	defer func() {
-		d.transaction = nil
 		if !committed { // a panic included
 			sink.Abort()
 		}
+		d.reset()
 	}()
 	d.count(c.verb, startInput)
 	d.wire.put(startInput)
@@ -43,6 +43,11 @@ func proceedData(d *dialogue, c *command) *smtp.Reply {
 		return d.refuse(c.verb.name, refusal)
 	}
 	committed = true
+	return d.commit(sink)
+}
+
+// commit makes a message durable.
+func (d *dialogue) commit(sink Sink) *smtp.Reply {
 	reply := sink.Commit(d.ctx)
 	if reply.Positive() {
 		d.accepted()
@@ -53,7 +58,7 @@ func proceedData(d *dialogue, c *command) *smtp.Reply {
 // receive reads the content into the sink.
 func (d *dialogue) receive(sink Sink) (*smtp.Reply, error) {
 	d.wire.allow(bodyTimeout, bodyQuantum)
-	reader := dotReader{in: &d.in, to: sink, maxSize: d.session.Binding.MaxSize(), grow: d.growInput}
+	reader := dotReader{content: content{to: sink, maxSize: d.session.Binding.MaxSize()}, in: &d.in, grow: d.growInput}
 	refusal, err := reader.read()
 	d.server.metrics.octets.Add(float64(reader.size))
 	d.shrinkInput()
@@ -63,7 +68,7 @@ func (d *dialogue) receive(sink Sink) (*smtp.Reply, error) {
 // growInput goes on with a large buffer.
 func (d *dialogue) growInput() {
 	if d.large == nil {
-		d.large = d.server.contentBuffers.Get().(*[contentBufferOctets]byte)
+		d.large = d.server.contentBuffers.get()
 		d.in.swap(d.large[:])
 	}
 }
@@ -72,7 +77,7 @@ func (d *dialogue) growInput() {
 func (d *dialogue) shrinkInput() {
 	if d.large != nil && len(d.in.window()) < len(d.small) {
 		d.in.swap(d.small[:])
-		d.server.contentBuffers.Put(d.large)
+		d.server.contentBuffers.put(d.large)
 		d.large = nil
 	}
 }

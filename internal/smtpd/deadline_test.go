@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,23 +47,38 @@ type bubble struct {
 	pipes *pipes
 }
 
-func serveBubble() *bubble {
-	host, p := newHost(), newPipes()
+func serveBubble() *bubble { return serveBubbleOf(newHost()) }
+
+func serveBubbleOf(host *fakeHost) *bubble {
+	p := newPipes()
 	s := New(Config{Hostname: "server.example", Host: host})
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(p, "mx", nil) }()
+	host.listener.Name = "mx"
+	go func() { served <- s.Serve(p, host.listener) }()
 	return &bubble{testServer: &testServer{Server: s, host: host, listener: p, served: served}, pipes: p}
 }
 
 // dial begins a session and says EHLO. No wait of the client ends: the bubble would report it.
 func (b *bubble) dial(t *testing.T) *client {
 	t.Helper()
-	ours, theirs := net.Pipe()
-	b.pipes.conns <- theirs
-	c := &client{t: t, conn: ours, from: bufio.NewReader(ours)}
+	c := b.connect(t)
 	c.want("220")
 	c.say("EHLO client.example", "250")
 	return c
+}
+
+// connect begins a connection, from 192.0.2.1.
+func (b *bubble) connect(t *testing.T) *client {
+	ours, theirs := net.Pipe()
+	b.pipes.conns <- addressed{theirs}
+	return &client{t: t, conn: ours, from: bufio.NewReader(ours)}
+}
+
+// addressed is a pipe that says where it comes from.
+type addressed struct{ net.Conn }
+
+func (addressed) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:12345"))
 }
 
 // end ends the bubble's goroutines.
@@ -76,8 +92,8 @@ func (b *bubble) end(t *testing.T) {
 	}
 }
 
-// TestDeadlines: B12, S11. A client that is slow at any stage is cut off when its time is over and not before.
-func TestDeadlines(t *testing.T) {
+// TestS11Deadlines: B12, S11. A client that is slow at any stage is cut off when its time is over and not before.
+func TestS11Deadlines(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -147,6 +163,173 @@ func TestSessionEndsWithItsReplies(t *testing.T) {
 		c.wantEnd()
 		b.end(t)
 	})
+}
+
+// TestS11Handshake: a TLS handshake has a minute in all, however it is dripped, and nothing is said in clear when it is over.
+func TestS11Handshake(t *testing.T) {
+	t.Parallel()
+	const record = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc" // a ClientHello of which more is announced than comes
+	tests := []struct {
+		name   string
+		mode   TLSMode
+		client func(c *client)
+	}{
+		{"idle after STARTTLS", TLSStart, func(*client) {}},
+		{"by octets after STARTTLS", TLSStart, func(c *client) { c.send(record); drip("x", 10*time.Second)(c) }},
+		{"idle from the first octet on", TLSImplicit, func(*client) {}},
+		{"by octets from the first on", TLSImplicit, func(c *client) { c.send(record); drip("x", 10*time.Second)(c) }},
+	}
+	for _, test := range tests {
+		host := secureHost(t) // outside of the bubble: it makes keys
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				host.closed = make(chan *Session, 1) // of the bubble
+				host.listener.TLS = test.mode
+				b := serveBubbleOf(host)
+				c := b.connect(t)
+				command := connectCommand
+				if test.mode == TLSStart {
+					command = "STARTTLS"
+					c.want("220")
+					c.say("EHLO client.example", "250")
+					c.say("STARTTLS", "220")
+				}
+				begun := time.Now()
+				test.client(c)
+				c.wantEnd()
+				if got := time.Since(begun); got != time.Minute {
+					t.Errorf("got cut off after %v, want a minute", got)
+				}
+				<-host.closed
+				if _, refused, _ := host.seen(); len(refused) != 1 || refused[0] != command+" 421 4.7.0" {
+					t.Errorf("got refused %q, want the handshake", refused)
+				}
+				b.end(t)
+				time.Sleep(time.Minute) // for the client to see that it is over
+			})
+		})
+	}
+}
+
+// TestS11TLS: behind a handshake the deadlines are those of any session; a record that comes by octets renews none.
+func TestS11TLS(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		client func(secured *client, socket net.Conn)
+		want   time.Duration
+	}{
+		{"idle", func(*client, net.Conn) {}, 5 * time.Minute},
+		{"a record by octets", func(c *client, socket net.Conn) {
+			io.WriteString(socket, "\x17\x03\x03\x40\x00") // 16 KiB are to come
+			drip("x", 10*time.Second)(&client{conn: socket})
+		}, 5 * time.Minute},
+		{"NOOP for ever", func(c *client, _ net.Conn) { drip("NOOP\r\n", time.Minute)(c) }, time.Hour},
+	}
+	for _, test := range tests {
+		host := secureHost(t)
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				host.closed = make(chan *Session, 1)
+				b := serveBubbleOf(host)
+				c := b.dial(t)
+				socket, begun := c.conn, time.Now()
+				c.startTLS()
+				c.say("EHLO client.example", "250")
+				test.client(c, socket)
+				for reply := c.reply(); !strings.HasPrefix(reply, "421 4.4.2"); reply = c.reply() {
+					if reply == "" {
+						t.Fatal("got the end without 421")
+					}
+				}
+				if got := time.Since(begun); got != test.want {
+					t.Errorf("got cut off after %v, want %v", got, test.want)
+				}
+				socket.Close()
+				<-host.closed
+				b.end(t)
+				time.Sleep(5 * time.Minute)
+			})
+		})
+	}
+}
+
+// TestS11Proxy: a proxy has ten seconds for its header, however it drips it, and is told that it took too long.
+func TestS11Proxy(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		client func(c *client)
+	}{
+		{"idle", func(*client) {}},
+		{"version 1 by octets", func(c *client) { c.send("PROXY TCP4 "); drip("1", time.Second)(c) }},
+		{"version 2 by octets", func(c *client) {
+			c.send(binaryHeader(1, 0x11, fourAddresses, 1_000)[:16])
+			drip("\x00", time.Second)(c)
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				host := newHost()
+				host.listener.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+				b := serveBubbleOf(host)
+				c := b.connect(t)
+				begun := time.Now()
+				test.client(c)
+				c.want("421 4.7.0")
+				c.wantEnd()
+				if got := time.Since(begun); got != 10*time.Second {
+					t.Errorf("got cut off after %v, want 10s", got)
+				}
+				if _, refused, _ := host.seen(); len(refused) != 1 || refused[0] != "CONNECT 421 4.7.0" {
+					t.Errorf("got refused %q, want the connection", refused)
+				}
+				b.end(t)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// TestS11Buffers: a client that stops sending does not keep a large buffer, however much it has sent before; one that fills it
+// has it.
+func TestS11Buffers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		sent  int
+		large bool
+	}{
+		{"a few octets", 100, false},
+		{"less than a small buffer", commandBufferOctets - 1, false},
+		{"more than a small one", commandBufferOctets + 1_000, false},
+		{"more than a large one", commandBufferOctets + contentBufferOctets + 1_000, false},
+		{"a small and a large one", commandBufferOctets + contentBufferOctets, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := serveBubble()
+				c := b.dial(t)
+				c.data()
+				c.send(strings.Repeat("Subject: it is slow...\r\n", test.sent/24+1)[:test.sent])
+				synctest.Wait()
+				for d := range b.dialogues {
+					if large := d.large != nil; large != test.large {
+						t.Errorf("got a large buffer %v, want %v", large, test.large)
+					}
+				}
+				c.conn.Close()
+				synctest.Wait()
+				b.end(t)
+			})
+		})
+	}
 }
 
 // drip sends a text again and again until the connection ends, as the rest of the test goes on.

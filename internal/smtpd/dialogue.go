@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -32,35 +32,42 @@ type dialogue struct {
 	server  *Server
 	ctx     context.Context // ends when the server has waited long enough in Shutdown
 	session *Session
+	source  netip.Prefix // that the connection is counted for
 	wire    wire
 	in      input
 	small   *[commandBufferOctets]byte
 	large   *[contentBufferOctets]byte // nil unless in use
 
+	open        bool         // the host knows of the session
+	opened      Binding      // what Open returned: what remains after STARTTLS
 	transaction *Transaction // nil outside of one
+	chunks      *chunks      // a message that comes by BDAT; nil outside of one
 	command     command
-	ended       bool // no more commands are read
-	linger      bool // the client may still be sending
+	logged      *smtp.Reply // the refusal that was logged last
+	ended       bool        // no more commands are read
+	linger      bool        // the client may still be sending
 
 	errors   int // spent of maxErrors
+	failures int // spent of maxFailures
 	spent    int // spent of maxCommands
-	commands int
-	messages int // accepted
 }
 
 func newDialogue(s *Server, conn net.Conn, session *Session) *dialogue {
 	d := &dialogue{server: s, ctx: s.ctx, session: session, small: s.commandBuffers.Get().(*[commandBufferOctets]byte)}
-	d.wire = wire{conn: conn, until: session.Started.Add(sessionTimeout), stopping: d.stopping}
-	d.in = input{from: &d.wire, buffer: d.small[:]}
+	d.wire = wire{socket: conn, conn: conn, until: session.Started.Add(sessionTimeout), stopping: d.stopping}
+	d.in = input{from: &d.wire, buffer: d.small[:], ease: d.shrinkInput}
 	return d
 }
 
 // run is the whole session, from the greeting to the end of the connection.
 func (d *dialogue) run() {
 	d.survive(d.converse)
+	d.survive(d.reset) // content that is not complete goes, whatever ended the session
 	d.drain()
 	d.wire.close()
-	d.survive(func() { d.server.host.Closed(d.session) })
+	if d.open {
+		d.survive(func() { d.server.host.Closed(d.session) })
+	}
 	d.release()
 }
 
@@ -69,8 +76,8 @@ func (d *dialogue) survive(do func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			d.server.log.Error("session panicked", "session", d.session.ID, "panic", cause, "stack", string(debug.Stack()))
-			d.wire.put(internalError)
-			d.hangUp()
+			d.say(internalError)
+			d.hangUp("internal error")
 		}
 	}()
 	do()
@@ -78,30 +85,65 @@ func (d *dialogue) survive(do func()) {
 
 // converse greets, and answers commands until one side ends the session.
 func (d *dialogue) converse() {
-	if !d.greet() {
-		return
+	if refusal := d.greet(); refusal != nil {
+		if refusal != d.logged {
+			d.log(connectCommand, refusal)
+		}
+		d.say(refusal)
+		d.hangUp(refusal.String())
 	}
 	for !d.ended {
 		d.answer(d.next())
 	}
 }
 
-// greet opens the session, and reports whether it goes on. Who speaks before the greeting has not listened to it (S5).
-func (d *dialogue) greet() bool {
-	binding, refusal := d.server.host.Open(d.ctx, d.session)
-	if refusal != nil {
-		d.wire.put(refusal)
-		return false
+// greet opens the session. The reply is nil, or one that refuses it. Who speaks before the greeting has not listened to it (S5).
+func (d *dialogue) greet() *smtp.Reply {
+	if refusal := d.readProxy(); refusal != nil || d.ended {
+		return refusal
 	}
-	d.session.Binding = binding
-	if hasInput(d.wire.conn) {
-		d.wire.put(d.refuse(connectCommand, tooEarly))
-		d.hangUp()
-		return false
+	d.open = true
+	binding, refusal := d.server.host.Open(d.ctx, d.session)
+	d.session.Binding, d.opened = binding, binding
+	implicit := d.session.Listener.TLS == TLSImplicit
+	if implicit && !d.secure(connectCommand) {
+		return nil
+	}
+	if refusal == nil && implicit {
+		refusal = d.secured()
+	}
+	if refusal != nil {
+		return refusal
+	}
+	if !d.silent() {
+		return d.refuse(connectCommand, tooEarly)
 	}
 	d.wire.put(&smtp.Reply{Code: 220, Text: d.hostname() + " ESMTP"}) // Mail Manager, B1
-	return true
+	return nil
 }
+
+// say adds a reply to those that leave, unless the client waits for TLS and could not read it.
+func (d *dialogue) say(reply *smtp.Reply) {
+	if d.session.Listener.TLS != TLSImplicit || d.session.TLS.Version != "" {
+		d.wire.put(reply)
+	}
+}
+
+// silent reports whether the client has waited for the greeting.
+func (d *dialogue) silent() bool {
+	if d.server.silence == 0 || d.session.Listener.TLS == TLSImplicit {
+		return !hasInput(d.wire.conn)
+	}
+	var octet [1]byte
+	if err := d.wire.hurry(d.server.silence); err != nil {
+		return true // the next read says why
+	}
+	n, err := d.wire.conn.Read(octet[:])
+	return n == 0 && isTimeout(err)
+}
+
+// offer is what the session may use now.
+func (d *dialogue) offer() Offer { return d.server.host.Offer(d.session) }
 
 // next reads a command and does it.
 func (d *dialogue) next() *smtp.Reply {
@@ -123,7 +165,7 @@ func (d *dialogue) execute(line string) *smtp.Reply {
 	name, argument := smtp.ParseCommand(line)
 	c := &d.command
 	c.verb, c.argument = findVerb(name), argument
-	d.commands++
+	d.session.Commands++
 	d.spent++
 	if refusal := c.verb.check(d, c); refusal != nil {
 		return d.refuse(c.verb.name, refusal)
@@ -138,9 +180,12 @@ func (d *dialogue) answer(reply *smtp.Reply) {
 		return
 	}
 	d.count(d.command.verb, reply)
+	if !reply.Positive() && reply != d.logged {
+		d.log(d.command.verb.name, reply)
+	}
 	d.wire.put(reply)
 	if reply.Code == 221 || reply.Code == 421 {
-		d.ended = true
+		d.finish(reply.String())
 		d.linger = d.linger || len(d.in.window()) > 0
 	}
 	if reply.Code >= 500 && reply.Code <= 504 {
@@ -149,12 +194,18 @@ func (d *dialogue) answer(reply *smtp.Reply) {
 	switch {
 	case d.ended:
 	case d.errors >= maxErrors:
-		d.wire.put(d.refuse("", tooManyErrors))
-		d.hangUp()
+		d.giveUp(tooManyErrors)
+	case d.failures >= maxFailures:
+		d.giveUp(tooManyFailures)
 	case d.spent >= maxCommands: // S12
-		d.wire.put(d.refuse("", tooManyCommands))
-		d.hangUp()
+		d.giveUp(tooManyCommands)
 	}
+}
+
+// giveUp ends a session whose budget is spent.
+func (d *dialogue) giveUp(reply *smtp.Reply) {
+	d.wire.put(d.refuse("", reply))
+	d.hangUp(reply.String())
 }
 
 // failed is the reply to an input that could not be read, nil when nobody is there to read it.
@@ -164,35 +215,50 @@ func (d *dialogue) failed(err error) *smtp.Reply {
 		return d.refuse("", commandTooLong)
 	case errors.Is(err, errBareLF):
 		return d.refuse("", commandBareLF)
-	}
-	d.ended = true
-	switch {
 	case errors.Is(err, errStopping):
+		d.finish("the server stopped")
 		return d.refuse("", shuttingDown)
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout(err):
+		d.finish("timeout")
 		return d.refuse("", timedOut)
 	}
+	d.finish("connection lost: " + err.Error())
 	return nil
 }
 
 // refuse reports a reply of our own that refuses something. command is empty when none had been read.
 func (d *dialogue) refuse(command string, reply *smtp.Reply) *smtp.Reply {
-	if d.session.Binding != nil {
-		d.session.Binding.Refused(d.transaction, command, reply)
-	}
+	d.server.host.Refused(d.session, d.transaction, command, reply)
+	d.log(command, reply)
+	return reply
+}
+
+// log writes a line of a refusal, whoever refuses.
+func (d *dialogue) log(command string, reply *smtp.Reply) {
+	d.logged = reply
 	d.server.log.LogAttrs(d.ctx, slog.LevelInfo, "refused",
 		slog.Any("session", d.session.ID), slog.String("command", command), slog.String("reply", reply.Error()))
-	return reply
 }
 
 // accepted notes a message that was taken; what the client did wrong before is forgiven.
 func (d *dialogue) accepted() {
-	d.messages++
+	d.session.Messages++
 	d.errors, d.spent = 0, 0
 }
 
+// finish has no more commands read. The first reason is the one that is kept.
+func (d *dialogue) finish(reason string) {
+	d.ended = true
+	if d.session.End == "" {
+		d.session.End = reason
+	}
+}
+
 // hangUp ends the session though the client may go on sending.
-func (d *dialogue) hangUp() { d.ended, d.linger = true, true }
+func (d *dialogue) hangUp(reason string) {
+	d.finish(reason)
+	d.linger = true
+}
 
 // stopping reports whether a wait for input is to end because the server shuts down: not in a transaction.
 func (d *dialogue) stopping() bool { return d.transaction == nil && d.server.stopping() }
@@ -207,15 +273,15 @@ func (d *dialogue) release() {
 	d.in.buffer = nil
 	d.server.commandBuffers.Put(d.small)
 	if d.large != nil {
-		d.server.contentBuffers.Put(d.large)
+		d.server.contentBuffers.put(d.large)
 	}
 	if !d.server.log.Enabled(d.ctx, slog.LevelDebug) {
 		return
 	}
 	d.server.log.LogAttrs(d.ctx, slog.LevelDebug, "session ended",
-		slog.Any("session", d.session.ID), slog.String("listener", d.session.Listener),
-		slog.Any("client", d.session.Remote), slog.String("hello", d.session.Hello), slog.Int("commands", d.commands),
-		slog.Int("messages", d.messages), slog.Duration("took", time.Since(d.session.Started)))
+		slog.Any("session", d.session.ID), slog.String("listener", d.session.Listener.Name),
+		slog.Any("client", d.session.Remote), slog.String("hello", d.session.Hello), slog.Int("commands", d.session.Commands),
+		slog.Int("messages", d.session.Messages), slog.String("end", d.session.End), slog.Duration("took", time.Since(d.session.Started)))
 }
 
 // drain lets a client that is still sending see why it is sent away: closing with input unread would reset the connection
@@ -225,7 +291,7 @@ func (d *dialogue) drain() {
 	if !d.linger || !ok {
 		return
 	}
-	d.wire.conn.SetDeadline(time.Now().Add(lingerTimeout))
+	d.wire.socket.SetDeadline(time.Now().Add(lingerTimeout))
 	if d.wire.flush() != nil || half.CloseWrite() != nil {
 		return
 	}

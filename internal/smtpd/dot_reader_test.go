@@ -43,17 +43,17 @@ type outcome struct {
 
 // readDots reads a stream that comes in pieces, with a buffer of a size, which grows to twice of it.
 func readDots(stream []byte, sizes []int, buffer int) outcome {
-	var content bytes.Buffer
+	var written bytes.Buffer
 	in := &input{from: &pieces{rest: stream, sizes: sizes}, buffer: make([]byte, buffer)}
 	grown := false
-	reader := dotReader{in: in, to: &content, maxSize: DefaultMaxSize, grow: func() {
+	reader := dotReader{content: content{to: &written, maxSize: DefaultMaxSize}, in: in, grow: func() {
 		if !grown {
 			in.swap(make([]byte, 2*buffer))
 			grown = true
 		}
 	}}
 	refusal, err := reader.read()
-	got := outcome{content: content.String(), err: err}
+	got := outcome{content: written.String(), err: err}
 	if refusal != nil {
 		got.code = refusal.Code
 	}
@@ -183,7 +183,7 @@ func TestDotReaderRefusalComesFirst(t *testing.T) {
 			t.Parallel()
 			in := &input{from: strings.NewReader(test.in), buffer: make([]byte, 16)}
 			sink := &failingSink{err: test.sink}
-			reader := dotReader{in: in, to: sink, maxSize: test.maxSize, grow: func() {}}
+			reader := dotReader{content: content{to: sink, maxSize: test.maxSize}, in: in, grow: func() {}}
 			got, err := reader.read()
 			if err != nil || (got == nil) != (test.want == nil) || got != nil && got.Code != test.want.Code {
 				t.Fatalf("got %v, %v, want %v", got, err, test.want)
@@ -215,7 +215,7 @@ func TestDotReaderWritesAreLarge(t *testing.T) {
 	read := func() {
 		source.Reset(stream)
 		in := input{from: source, buffer: buffer}
-		reader := dotReader{in: &in, to: &writes, maxSize: DefaultMaxSize, grow: grow}
+		reader := dotReader{content: content{to: &writes, maxSize: DefaultMaxSize}, in: &in, grow: grow}
 		if refusal, err := reader.read(); refusal != nil || err != nil {
 			t.Fatalf("got %v, %v", refusal, err)
 		}
@@ -275,7 +275,7 @@ func BenchmarkDotReader(b *testing.B) {
 	for b.Loop() {
 		source.Reset(stream)
 		in := input{from: source, buffer: buffer}
-		reader := dotReader{in: &in, to: io.Discard, maxSize: DefaultMaxSize, grow: grow}
+		reader := dotReader{content: content{to: io.Discard, maxSize: DefaultMaxSize}, in: &in, grow: grow}
 		reader.read()
 	}
 }

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,13 +22,18 @@ type fakeHost struct {
 	maxSize       int64
 	maxRecipients int
 	open          func(*Session) *smtp.Reply // may be nil
-	data, commit  func()                     // called in Data and Commit; may be nil
+	offer         Offer
+	tls           *tls.Config // of handshakes; may be nil
+	listener      Listener    // that serve serves; its name is mx and its tag "tag"
+	data, commit  func()      // called in Data and Commit; may be nil
 
 	mu       sync.Mutex
 	messages []string // "reverse-path > forward-paths: quoted content"
 	refused  []string // "command code enhanced"
 	aborted  int
 	bound    int
+	begun    int // transactions that Mail accepted
+	ended    int // of them, those that ended
 	closed   chan *Session
 }
 
@@ -57,6 +63,42 @@ func (h *fakeHost) Bind(context.Context, *Session) (Binding, *smtp.Reply) {
 	return &fakeBinding{fakeHost: h}, nil
 }
 
+func (h *fakeHost) Offer(s *Session) Offer {
+	offer := h.offer
+	offer.StartTLS = offer.StartTLS && s.TLS.Version == ""
+	offer.Auth = offer.Auth && (s.TLS.Version != "" || !h.offer.StartTLS)
+	offer.AuthNext = h.offer.Auth && offer.StartTLS
+	return offer
+}
+
+func (h *fakeHost) Handshake(*Session, *tls.ClientHelloInfo) (*tls.Config, error) {
+	if h.tls == nil {
+		return nil, errors.New("no handshake today")
+	}
+	return h.tls, nil
+}
+
+func (h *fakeHost) Secured(_ context.Context, s *Session) (Binding, *smtp.Reply) {
+	if s.TLS.ServerName == "refused.example" {
+		return nil, smtp.NewReply(421, 4, 3, 2, "Service not available")
+	}
+	return s.Binding, nil
+}
+
+// Authenticate takes the user "user" with the password "right", and binds the session.
+func (h *fakeHost) Authenticate(_ context.Context, s *Session, user, password string) (Binding, *smtp.Reply) {
+	if user != "user" || password != "right" {
+		return nil, smtp.NewReply(535, 5, 7, 8, "Authentication failed")
+	}
+	return &fakeBinding{fakeHost: h}, nil
+}
+
+func (h *fakeHost) Refused(_ *Session, _ *Transaction, command string, reply *smtp.Reply) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused = append(h.refused, fmt.Sprintf("%s %d %s", command, reply.Code, reply.Enhanced))
+}
+
 func (h *fakeHost) Closed(s *Session) { h.closed <- s }
 
 type fakeBinding struct{ *fakeHost }
@@ -72,6 +114,9 @@ func (b *fakeBinding) Mail(_ context.Context, t *Transaction) *smtp.Reply {
 	case "panic":
 		panic("a sender that panics")
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begun++
 	return nil
 }
 
@@ -92,10 +137,10 @@ func (b *fakeBinding) Data(_ context.Context, t *Transaction) (Sink, *smtp.Reply
 	return &fakeSink{host: b.fakeHost, envelope: t.Envelope, behaviour: t.Envelope.ReversePath.Local}, nil
 }
 
-func (b *fakeBinding) Refused(_ *Transaction, command string, reply *smtp.Reply) {
+func (b *fakeBinding) Ended(*Transaction) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refused = append(b.refused, fmt.Sprintf("%s %d %s", command, reply.Code, reply.Enhanced))
+	b.ended++
 }
 
 type fakeSink struct {
@@ -159,6 +204,9 @@ func (s *fakeSink) end() {
 func (h *fakeHost) seen() (messages, refused []string, aborted int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.begun != h.ended && len(h.closed) > 0 {
+		panic(fmt.Sprintf("%d transactions begun and %d ended", h.begun, h.ended))
+	}
 	return append([]string(nil), h.messages...), append([]string(nil), h.refused...), h.aborted
 }
 
@@ -181,7 +229,8 @@ func serve(t *testing.T, host *fakeHost, change func(*Config)) *testServer {
 		change(&config)
 	}
 	s := &testServer{Server: New(config), host: host, listener: l, served: make(chan error, 1)}
-	go func() { s.served <- s.Serve(l, "mx", "tag") }()
+	host.listener.Name, host.listener.Tag = "mx", "tag"
+	go func() { s.served <- s.Serve(l, host.listener) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -16,8 +16,10 @@ var (
 type input struct {
 	from       io.Reader
 	buffer     []byte
-	start, end int  // buffer[start:end] has arrived and was not used
-	full       bool // the last read filled the buffer: there is probably more
+	start, end int    // buffer[start:end] has arrived and was not used
+	full       bool   // the last read filled the buffer: there is probably more
+	drained    bool   // the last read did not fill it: the next will probably have to wait
+	ease       func() // called before a read that will probably have to wait, and may swap; may be nil
 }
 
 // window is what has arrived. It is valid until the next fill or swap.
@@ -33,6 +35,9 @@ func (in *input) discard(n int) {
 
 // fill waits for at least one more octet. The window must be shorter than the buffer.
 func (in *input) fill() error {
+	if in.drained && in.ease != nil {
+		in.ease()
+	}
 	if in.start > 0 {
 		in.end = copy(in.buffer, in.buffer[in.start:in.end])
 		in.start = 0
@@ -41,6 +46,7 @@ func (in *input) fill() error {
 		n, err := in.from.Read(in.buffer[in.end:])
 		in.end += n
 		in.full = in.end == len(in.buffer)
+		in.drained = !in.full
 		if n > 0 {
 			return nil // an error will come again
 		}
@@ -55,7 +61,7 @@ func (in *input) fill() error {
 func (in *input) swap(buffer []byte) (old []byte) {
 	old = in.buffer
 	in.end = copy(buffer, in.window())
-	in.start, in.buffer, in.full = 0, buffer, false
+	in.start, in.buffer, in.full, in.drained = 0, buffer, false, false
 	return old
 }
 

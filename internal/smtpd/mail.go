@@ -16,7 +16,7 @@ func checkMail(d *dialogue, c *command) (refusal *smtp.Reply) {
 	if d.session.Hello == "" || d.transaction != nil {
 		return badSequence
 	}
-	c.path, c.parameters, refusal = smtp.ParseMail(c.argument)
+	c.path, c.mail, refusal = smtp.ParseMail(c.argument)
 	return refusal
 }
 
@@ -29,13 +29,16 @@ func proceedMail(d *dialogue, c *command) *smtp.Reply {
 		}
 		d.session.Binding = binding
 	}
-	if c.parameters.Size > d.maxSize() { // RFC 1870, section 6.1; Mail Manager, B9
-		return d.refuse(c.verb.name, messageTooBig)
+	if c.mail.Size > d.maxSize() { // RFC 1870, section 6.1; Mail Manager, B9
+		return d.refuse(c.verb.name, messageTooBig.Because(&SizeError{c.mail.Size}))
 	}
 	transaction := &Transaction{
-		Session:      d.session,
-		Envelope:     message.Envelope{ReversePath: c.path, EightBit: c.parameters.EightBit, UTF8: c.parameters.UTF8},
-		DeclaredSize: c.parameters.Size,
+		Session: d.session,
+		Envelope: message.Envelope{
+			ReversePath: c.path, EightBit: c.mail.EightBit, UTF8: c.mail.UTF8,
+			EnvelopeID: c.mail.EnvelopeID, Return: c.mail.Return,
+		},
+		DeclaredSize: c.mail.Size,
 	}
 	if refusal := d.session.Binding.Mail(d.ctx, transaction); refusal != nil {
 		return refusal
@@ -44,12 +47,13 @@ func proceedMail(d *dialogue, c *command) *smtp.Reply {
 	return senderOK
 }
 
+// checkRcpt wants a transaction of which no content has come yet (S4). RFC 5321, section 4.1.1.3; RFC 3030, section 2.
 func checkRcpt(d *dialogue, c *command) (refusal *smtp.Reply) {
-	if d.transaction == nil {
+	if d.transaction == nil || d.chunks != nil {
 		return badSequence
 	}
 	envelope := &d.transaction.Envelope
-	if c.path, refusal = smtp.ParseRcpt(c.argument, envelope.UTF8); refusal != nil {
+	if c.path, c.rcpt, refusal = smtp.ParseRcpt(c.argument, envelope.UTF8); refusal != nil {
 		return refusal
 	}
 	if len(envelope.Recipients) >= d.session.Binding.MaxRecipients() {
@@ -59,11 +63,23 @@ func checkRcpt(d *dialogue, c *command) (refusal *smtp.Reply) {
 }
 
 func proceedRcpt(d *dialogue, c *command) *smtp.Reply {
-	recipient := message.Recipient{Path: c.path}
+	recipient := message.Recipient{Path: c.path, Notify: c.rcpt.Notify, Original: c.rcpt.Original}
 	if refusal := d.session.Binding.Recipient(d.ctx, d.transaction, recipient); refusal != nil {
 		return refusal
 	}
 	d.transaction.Envelope.Recipients = append(d.transaction.Envelope.Recipients, recipient)
 	d.spent-- // an accepted recipient is what a session is for, see maxCommands
 	return recipientOK
+}
+
+// reset ends the transaction, if one is open, and throws content away that is not complete. RFC 5321, section 4.1.1.5.
+func (d *dialogue) reset() {
+	chunks, transaction := d.chunks, d.transaction
+	d.chunks, d.transaction = nil, nil
+	if chunks != nil {
+		chunks.sink.Abort()
+	}
+	if transaction != nil {
+		d.session.Binding.Ended(transaction)
+	}
 }

@@ -7,12 +7,13 @@ import (
 
 // metrics are what smtpd counts; every label is resolved here, once.
 type metrics struct {
-	open     prometheus.Gauge
-	sessions prometheus.Counter
-	crowded  prometheus.Counter
-	octets   prometheus.Counter
-	commands map[*verb]*[6]prometheus.Counter // by the first digit of the code
-	unknown  *verb
+	open       prometheus.Gauge
+	sessions   prometheus.Counter
+	crowded    prometheus.Counter
+	octets     prometheus.Counter
+	handshakes map[bool]prometheus.Counter      // by whether they succeeded
+	commands   map[*verb]*[6]prometheus.Counter // by the first digit of the code
+	unknown    *verb
 }
 
 // classes are the labels of reply classes by the first digit of the code.
@@ -32,6 +33,9 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		commands: make(map[*verb]*[6]prometheus.Counter, len(verbs)),
 		unknown:  &verbs[len(verbs)-1],
 	}
+	handshakes := with.NewCounterVec(prometheus.CounterOpts{
+		Name: "mailmanager_smtp_handshakes_total", Help: "TLS handshakes of SMTP clients by outcome."}, []string{"outcome"})
+	m.handshakes = map[bool]prometheus.Counter{true: handshakes.WithLabelValues("agreed"), false: handshakes.WithLabelValues("failed")}
 	commands := with.NewCounterVec(prometheus.CounterOpts{
 		Name: "mailmanager_smtp_commands_total", Help: "SMTP commands by verb and class of the reply."}, []string{"verb", "class"})
 	for i := range verbs {

@@ -25,6 +25,7 @@ type Config struct {
 	Host           Host
 	MaxConnections int                   // at once; 0 is DefaultMaxConnections
 	MaxPerSource   int                   // at once from one IPv4 address or one IPv6 /64; 0 is DefaultMaxPerSource
+	GreetingDelay  time.Duration         // how long a client must be silent before the greeting; 0: it is not waited for (S5)
 	Logger         *slog.Logger          // nil: nothing is logged
 	Registerer     prometheus.Registerer // nil: nothing is registered
 }
@@ -36,13 +37,15 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	crowd    *crowd
+	silence  time.Duration
+	sampler  sampler // of what is said of connections that get no session
 
 	ctx    context.Context // of the sessions; ends when Shutdown has waited long enough
 	cancel context.CancelFunc
 	stop   chan struct{} // closed by Shutdown
 
 	commandBuffers sync.Pool // of *[commandBufferOctets]byte
-	contentBuffers sync.Pool // of *[contentBufferOctets]byte
+	contentBuffers freeList
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -58,9 +61,10 @@ func New(config Config) *Server {
 		log:            cmp.Or(config.Logger, slog.New(slog.DiscardHandler)),
 		metrics:        newMetrics(config.Registerer),
 		crowd:          newCrowd(cmp.Or(config.MaxConnections, DefaultMaxConnections), cmp.Or(config.MaxPerSource, DefaultMaxPerSource)),
+		silence:        config.GreetingDelay,
 		stop:           make(chan struct{}),
 		commandBuffers: sync.Pool{New: func() any { return new([commandBufferOctets]byte) }},
-		contentBuffers: sync.Pool{New: func() any { return new([contentBufferOctets]byte) }},
+		contentBuffers: make(freeList, maxFreeBuffers),
 		listeners:      make(map[net.Listener]struct{}),
 		dialogues:      make(map[*dialogue]struct{}),
 	}
@@ -68,9 +72,9 @@ func New(config Config) *Server {
 	return s
 }
 
-// Serve accepts connections until the listener is closed, by its owner or by Shutdown, and returns then; sessions that
-// are running go on. listener and tag are what sessions say of where they came in. Other errors of accepting are logged and waited out.
-func (s *Server) Serve(l net.Listener, listener string, tag any) error {
+// Serve accepts connections until the socket is closed, by its owner or by Shutdown, and returns then; sessions that
+// are running go on. Other errors of accepting are logged and waited out.
+func (s *Server) Serve(l net.Listener, listener Listener) error {
 	if !s.enlist(l) {
 		return l.Close()
 	}
@@ -81,11 +85,11 @@ func (s *Server) Serve(l net.Listener, listener string, tag any) error {
 		switch {
 		case err == nil:
 			pause = minAcceptPause
-			s.admit(conn, &Session{Listener: listener, Tag: tag})
+			s.admit(conn, &listener)
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		default: // EMFILE above all: the connection waits in the backlog until another is closed
-			s.log.Error("accept failed", "listener", listener, "error", err, "pause", pause)
+			s.log.Error("accept failed", "listener", listener.Name, "error", err, "pause", pause)
 			s.wait(pause)
 			pause = min(2*pause, maxAcceptPause)
 		}
@@ -120,34 +124,57 @@ func (s *Server) wait(pause time.Duration) {
 }
 
 // admit begins a session, unless there are too many.
-func (s *Server) admit(conn net.Conn, session *Session) {
+func (s *Server) admit(conn net.Conn, listener *Listener) {
+	now := time.Now()
+	session := &Session{ID: message.NewID(now), Listener: listener, Started: now}
 	session.Remote, session.Local = addressOf(conn.RemoteAddr()), addressOf(conn.LocalAddr())
-	client := session.Remote.Addr()
-	if !s.crowd.enter(client) {
+	d := newDialogue(s, conn, session)
+	if !d.proxied() {
+		d.source = SourceOf(session.Remote.Addr())
+	}
+	if !s.crowd.enter(d.source) {
 		s.metrics.crowded.Inc()
-		s.turnAway(conn, tooManyConnections)
+		s.turnAway(d, tooManyConnections)
 		return
 	}
-	session.Started = time.Now()
-	session.ID = message.NewID(session.Started)
-	d := newDialogue(s, conn, session)
 	if !s.begin(d) {
-		s.crowd.leave(client)
-		s.turnAway(conn, shuttingDown)
+		s.crowd.leave(d.source)
+		s.turnAway(d, shuttingDown)
 		return
 	}
 	go func() {
 		defer s.end(d)
-		defer s.crowd.leave(client)
+		defer func() { s.crowd.leave(d.source) }()
 		d.run()
 	}()
 }
 
-// turnAway refuses a connection that gets no session. The reply fits the socket's empty buffer, so that nothing waits.
-func (s *Server) turnAway(conn net.Conn, reply *smtp.Reply) {
-	refused := wire{conn: conn}
-	refused.put(reply)
-	refused.close()
+// turnAway refuses a connection that gets no session. The reply fits the socket's empty buffer, so that nothing waits. Of a
+// flood of them a sample is logged and traced (S18).
+func (s *Server) turnAway(d *dialogue, reply *smtp.Reply) {
+	if s.sampler.take(time.Now()) {
+		d.refuse(connectCommand, reply)
+	}
+	d.say(reply)
+	d.wire.close()
+	d.release()
+}
+
+// sampler lets turnedAwayPerSecond through in each second.
+type sampler struct {
+	mu     sync.Mutex
+	second int64
+	taken  int
+}
+
+func (s *sampler) take(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second := now.Unix(); second != s.second {
+		s.second, s.taken = second, 0
+	}
+	s.taken++
+	return s.taken <= turnedAwayPerSecond
 }
 
 // begin notes a session for Shutdown to wait for, and reports false when that was called already.
@@ -222,7 +249,7 @@ func (s *Server) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for d := range s.dialogues {
-		d.wire.conn.Close()
+		d.wire.socket.Close()
 	}
 }
 

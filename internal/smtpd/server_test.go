@@ -25,8 +25,8 @@ func TestSessionFacts(t *testing.T) {
 	c.say("QUIT", "221")
 	session := <-host.closed
 	facts := session.Facts()
-	if session.Tag != "tag" || facts.Listener != "mx" || facts.Hello != "client.example" || !facts.Extended {
-		t.Errorf("got tag %v and %+v", session.Tag, facts)
+	if session.Listener.Tag != "tag" || facts.Listener != "mx" || facts.Hello != "client.example" || !facts.Extended {
+		t.Errorf("got tag %v and %+v", session.Listener.Tag, facts)
 	}
 	if got, want := facts.Client.String(), c.conn.LocalAddr().String(); got != want {
 		t.Errorf("got client %s, want %s", got, want)
@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestConnectionLimits(t *testing.T) {
+func TestS11ConnectionLimits(t *testing.T) {
 	t.Parallel()
 	for _, change := range []func(*Config){
 		func(c *Config) { c.MaxConnections = 2 },
@@ -122,24 +122,24 @@ func TestCrowd(t *testing.T) {
 		{"2001:db8::1", true}, {"192.0.2.3", false},
 	}
 	for i, step := range steps {
-		if got := c.enter(netip.MustParseAddr(step.client)); got != step.want {
+		if got := c.enter(SourceOf(netip.MustParseAddr(step.client))); got != step.want {
 			t.Errorf("step %d, %s: got %v, want %v", i, step.client, got, step.want)
 		}
 	}
-	c.leave(netip.MustParseAddr("192.0.2.1"))
-	c.leave(netip.MustParseAddr("192.0.2.1"))
+	c.leave(SourceOf(netip.MustParseAddr("192.0.2.1")))
+	c.leave(SourceOf(netip.MustParseAddr("192.0.2.1")))
 	for i, client := range []string{"2001:db8::ffff:1", "2001:db8::2"} { // one source with 2001:db8::1
-		if got, want := c.enter(netip.MustParseAddr(client)), i == 0; got != want {
+		if got, want := c.enter(SourceOf(netip.MustParseAddr(client))), i == 0; got != want {
 			t.Errorf("%s: got %v, want %v", client, got, want)
 		}
 	}
-	if !c.enter(netip.Addr{}) {
+	if !c.enter(netip.Prefix{}) {
 		t.Error("a connection without address was refused")
 	}
 	for _, client := range []string{"192.0.2.2", "2001:db8::1", "2001:db8::ffff:1"} {
-		c.leave(netip.MustParseAddr(client))
+		c.leave(SourceOf(netip.MustParseAddr(client)))
 	}
-	c.leave(netip.Addr{})
+	c.leave(netip.Prefix{})
 	if c.total != 0 || len(c.bySource) != 0 {
 		t.Errorf("got %d connections and %d sources left, want none", c.total, len(c.bySource))
 	}
@@ -154,7 +154,7 @@ func TestCloseListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(other, "other", nil) }()
+	go func() { served <- s.Serve(other, Listener{Name: "other"}) }()
 	running := s.open(t)
 	if err := s.listener.Close(); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestCloseListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Serve(late, "late", nil); err != nil {
+	if err := s.Serve(late, Listener{Name: "late"}); err != nil {
 		t.Errorf("got %v from Serve after Shutdown, want nil", err)
 	}
 	if _, err := late.Accept(); err == nil {
@@ -213,7 +213,7 @@ func TestPipeliningSharesPackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	var writes atomic.Int64
-	go s.Serve(countedListener{inner, &writes}, "counted", nil)
+	go s.Serve(countedListener{inner, &writes}, Listener{Name: "counted"})
 	c := (&testServer{Server: s.Server, host: s.host, listener: inner}).open(t)
 	groups := []struct {
 		send string
@@ -306,7 +306,7 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	return values
 }
 
-// TestLog: a refusal has a line with the session's id at info, an ended session one at debug; nothing that the client said is in it.
+// TestLog: a refusal, whoever refuses, has a line with the session's id at info, an ended session one at debug; nothing that the client said is in it.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
@@ -318,6 +318,7 @@ func TestLog(t *testing.T) {
 	c.say("AUTH PLAIN c2VjcmV0", "502")
 	c.say("c2VjcmV0", "500")
 	c.say("MAIL FROM:<c2VjcmV0\x00\x1b[31m>", "501")
+	c.say("MAIL FROM:<denied@b.example>", "530")
 	c.say("QUIT", "221")
 	session := <-host.closed
 	if err := s.Shutdown(context.Background()); err != nil {
@@ -327,7 +328,7 @@ func TestLog(t *testing.T) {
 		t.Errorf("the log repeats the client: %s", text)
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	want := []string{"INFO refused AUTH", "INFO refused unknown", "INFO refused MAIL", "DEBUG session ended "}
+	want := []string{"INFO refused AUTH", "INFO refused unknown", "INFO refused MAIL", "INFO refused MAIL", "DEBUG session ended "}
 	if len(lines) != len(want) {
 		t.Fatalf("got %d lines, want %d: %q", len(lines), len(want), lines)
 	}

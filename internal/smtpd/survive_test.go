@@ -269,7 +269,7 @@ func TestS7Addresses(t *testing.T) {
 	malformed := []string{
 		"c@d.example", "<c@d.example", "<c\x00c@d.example>", "<c\x1b[m@d.example>", "<c\rc@d.example>", "<\x7f@d.example>",
 		"<ž@d.example>", "<c@ž.example>", "<" + strings.Repeat("l", 65) + "@d.example>", "<c@" + strings.Repeat("d.", 126) + "d>",
-		`<"c@d.example>`, `<"c\"@d.example>`, "<c@[192.0.2.1>", "<c@[IPv6:::1>", "<c>", "<c@>", "<@d.example>", "<c@d..example>",
+		`<"c@d.example>`, `<"c\"@d.example>`, "<\"c\x1bc\"@d.example>", "<\"c\\\x01c\"@d.example>", "<c@[192.0.2.1>", "<c@[IPv6:::1>", "<c>", "<c@>", "<@d.example>", "<c@d..example>",
 	}
 	taken := []string{`<"c c"@d.example>`, "<c@[192.0.2.1]>", "<c@[IPv6:2001:db8::1]>", "<@r.example:c@d.example>"}
 	s := serve(t, newHost(), nil)
@@ -316,6 +316,44 @@ func TestS12Floods(t *testing.T) {
 				t.Errorf("got %d replies, the last %q, want %d and 421", replies, last, want)
 			}
 		})
+	}
+}
+
+// TestS12Headers: header sections that cost a reader time are refused, and the session goes on.
+func TestS12Headers(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, header, want string }{
+		{"100,000 fields", strings.Repeat("X: y\r\n", 100_000), "552 5.3.4"},
+		{"one field of 1 MB", "X: " + strings.Repeat("y", 1_000_000) + "\r\n", "554 5.6.0"},
+		{"one field of 1 MB in lines", "X: y" + strings.Repeat("\r\n "+strings.Repeat("y", 997), 1_000) + "\r\n", "552 5.3.4"},
+		{"a field folded 10,000 times", "X: y" + strings.Repeat("\r\n z", 10_000) + "\r\n", "552 5.3.4"},
+		{"two fields folded as often as may be", strings.Repeat("X: y"+strings.Repeat("\r\n\tz", 5_000)+"\r\n", 2), "250"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := serve(t, newHost(), nil).open(t)
+			c.data()
+			c.send(test.header + "\r\ntext\r\n.\r\n")
+			c.want(test.want)
+			c.say("NOOP", "250")
+		})
+	}
+}
+
+// TestS12Recipients: of ten thousand, the surplus is refused until the budget of commands is spent.
+func TestS12Recipients(t *testing.T) {
+	t.Parallel()
+	host := newHost()
+	c := serve(t, host, nil).open(t)
+	c.say("MAIL FROM:<a@b.example>", "250")
+	go c.conn.Write([]byte(strings.Repeat("RCPT TO:<c@d.example>\r\n", 10_000)))
+	codes := map[string]int{}
+	for reply := c.reply(); reply != ""; reply = c.reply() {
+		codes[reply[:3]]++
+	}
+	if codes["250"] != 100 || codes["452"] != 2_000-2 || codes["421"] != 1 {
+		t.Errorf("got %v, want 100 taken, the surplus refused and then the end", codes)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 type step func(d *dialogue, c *command) *smtp.Reply
 
 // verb is a command that is known. check looks at order, syntax and limits and changes nothing; proceed has the effect.
-// A proceed that takes over the input (DATA) writes its intermediate reply itself.
+// A proceed that takes over the input (DATA, AUTH, STARTTLS) writes its intermediate reply itself.
 type verb struct {
 	name           string
 	check, proceed step
@@ -19,10 +19,12 @@ type verb struct {
 
 // command is one command line, with what check found in its argument.
 type command struct {
-	verb       *verb
-	argument   string
-	path       smtp.Path
-	parameters smtp.MailParameters
+	verb     *verb
+	argument string
+	path     smtp.Path
+	mail     smtp.MailParameters
+	rcpt     smtp.RcptParameters
+	chunk    smtp.Chunk
 }
 
 // verbs is every command that is known. RFC 5321, section 4.1.1.
@@ -38,9 +40,13 @@ var verbs = [...]verb{
 	{"VRFY", checkArgument, proceedVrfy},
 	{"HELP", checkNothing, proceedHelp},
 	{"EXPN", notImplemented, nil},
-	{"STARTTLS", notImplemented, nil},
-	{"AUTH", notImplemented, nil},
-	{"BDAT", refuseChunk, nil},
+	{"STARTTLS", checkStartTLS, proceedStartTLS},
+	{"AUTH", checkAuth, proceedAuth},
+	{"BDAT", checkChunk, proceedChunk},
+	{"GET", notSMTP, nil},
+	{"POST", notSMTP, nil},
+	{"CONNECT", notSMTP, nil},
+	{"PROXY", notSMTP, nil},
 	{unknownVerb, unknownCommand, nil},
 }
 
@@ -48,10 +54,11 @@ var verbs = [...]verb{
 // sent too early.
 const unknownVerb = "unknown"
 
-// findVerb finds a verb in any case; the last of the table stands for all that are not there.
+// findVerb finds a verb in any case; the last of the table stands for all that are not there. A letter outside ASCII may fold
+// to one of a verb, but none is as long.
 func findVerb(name string) *verb {
 	for i := range verbs[:len(verbs)-1] {
-		if strings.EqualFold(verbs[i].name, name) {
+		if len(verbs[i].name) == len(name) && strings.EqualFold(verbs[i].name, name) {
 			return &verbs[i]
 		}
 	}
@@ -66,8 +73,9 @@ var (
 	argumentUnexpected = smtp.NewReply(501, 5, 5, 4, "No argument allowed")
 	commandUnknown     = smtp.NewReply(500, 5, 5, 1, "Command unknown")
 	commandNotOffered  = smtp.NewReply(502, 5, 5, 1, "Command not implemented")
-	helpReply          = smtp.NewReply(214, 2, 0, 0, "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP\nsee RFC 5321")
+	helpReply          = smtp.NewReply(214, 2, 0, 0, "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT\nRSET NOOP QUIT VRFY HELP\nsee RFC 5321")
 	cannotVerify       = smtp.NewReply(252, 2, 5, 0, "Cannot verify, send some mail and see")
+	notAClient         = smtp.NewReply(554, 5, 5, 1, "SMTP is spoken here")
 	goodbye            = smtp.NewReply(221, 2, 0, 0, "Bye")
 )
 
@@ -91,14 +99,14 @@ func unknownCommand(*dialogue, *command) *smtp.Reply { return commandUnknown }
 
 func notImplemented(*dialogue, *command) *smtp.Reply { return commandNotOffered }
 
-// refuseChunk ends the session as well: the chunk follows whatever we answer, and must not be read as commands (S8).
-func refuseChunk(d *dialogue, _ *command) *smtp.Reply {
-	d.hangUp()
-	return commandNotOffered
+// notSMTP sends away who speaks another protocol: a browser that was made to, or somebody who would be another's proxy (S9).
+func notSMTP(d *dialogue, c *command) *smtp.Reply {
+	d.hangUp(c.verb.name + " is no SMTP command")
+	return notAClient
 }
 
 func proceedRset(d *dialogue, _ *command) *smtp.Reply {
-	d.transaction = nil
+	d.reset()
 	return okReply
 }
 

@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -15,7 +16,8 @@ var errStopping = errors.New("the server is shutting down")
 // wire is the connection of a session: its deadlines, and the replies that wait to leave. They leave when the session has
 // to wait for input, so that a group of pipelined commands is answered in one packet (RFC 2920, section 3.2).
 type wire struct {
-	conn     net.Conn
+	socket   net.Conn // what was accepted; deadlines are set on it, by other goroutines too
+	conn     net.Conn // what is spoken on: the socket, or TLS over it
 	out      []byte
 	until    time.Time     // when the session must be over
 	timeout  time.Duration // for the next quantum octets
@@ -54,7 +56,7 @@ func (w *wire) Read(p []byte) (int, error) {
 			return n, err
 		}
 		// Woken by interrupt in the middle of a transaction, which may finish.
-		if err := w.conn.SetReadDeadline(w.deadline); err != nil {
+		if err := w.socket.SetReadDeadline(w.deadline); err != nil {
 			return 0, err
 		}
 	}
@@ -65,18 +67,53 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) arm() error {
 	now := time.Now()
 	w.deadline = now.Add(w.timeout)
-	if err := w.conn.SetWriteDeadline(w.deadline); err != nil {
+	if err := w.socket.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
 	if w.deadline.After(w.until) {
 		w.deadline = w.until
 	}
 	w.left = max(w.quantum, 1)
-	return w.conn.SetReadDeadline(w.deadline)
+	return w.socket.SetReadDeadline(w.deadline)
+}
+
+// secure speaks TLS from now on. After an error nothing is sent any more: what follows a failed handshake must not be in
+// clear. The error is errStopping, os.ErrDeadlineExceeded or one of the handshake.
+func (w *wire) secure(config *tls.Config) (tls.ConnectionState, error) {
+	conn := tls.Server(w.socket, config)
+	err := w.flush()
+	if err == nil {
+		err = w.hurry(handshakeTimeout)
+	}
+	if err == nil {
+		err = conn.Handshake()
+	}
+	if err != nil {
+		w.broken = err
+		return tls.ConnectionState{}, err
+	}
+	w.conn = conn
+	w.left = 0 // the next Read arms its own deadline
+	return conn.ConnectionState(), nil
+}
+
+// hurry gives everything that the client does next one time, whatever it sends meanwhile.
+func (w *wire) hurry(timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	if deadline.After(w.until) {
+		deadline = w.until
+	}
+	if err := w.socket.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if w.stopping() { // interrupt may have come before the deadline was set, and not after
+		return errStopping
+	}
+	return nil
 }
 
 // interrupt makes a waiting Read look whether it is to end. It is called from another goroutine.
-func (w *wire) interrupt() { w.conn.SetReadDeadline(time.Unix(1, 0)) }
+func (w *wire) interrupt() { w.socket.SetReadDeadline(time.Unix(1, 0)) }
 
 // put adds a reply to those that wait. An error of sending shows at the next Read.
 func (w *wire) put(reply *smtp.Reply) {
@@ -97,7 +134,7 @@ func (w *wire) flush() error {
 
 // close sends the last replies and ends the connection.
 func (w *wire) close() {
-	w.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+	w.socket.SetWriteDeadline(time.Now().Add(closeTimeout))
 	w.flush()
 	w.conn.Close()
 }

@@ -31,6 +31,7 @@ type Event struct {
 	Decided  *Decided  `json:"decided,omitempty"`
 	Attempt  *Attempt  `json:"attempt,omitempty"`
 	Held     *Held     `json:"held,omitempty"`
+	Ended    *Ended    `json:"ended,omitempty"`
 }
 
 // Accepted is the moment of the 250: the session's facts, the envelope and the policy's decisions.
@@ -53,6 +54,14 @@ type Refused struct {
 	Command         string            `json:"command,omitempty"` // CONNECT, MAIL, RCPT, DATA …
 	Reply           string            `json:"reply"`
 	Reason          string            `json:"reason,omitempty"`
+}
+
+// Ended is the end of a session that brought no message.
+type Ended struct {
+	Facts    message.Session `json:"facts"`
+	Commands int             `json:"commands"`
+	Reason   string          `json:"reason"`
+	Took     time.Duration   `json:"took"` // nanoseconds
 }
 
 // Decided is what the rule set decided: each rule's first failing or all matching conditions, and what was done.

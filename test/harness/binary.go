@@ -36,6 +36,9 @@ func build() (string, error) {
 		args = append(args, "-race")
 	}
 	command := exec.Command("go", append(args, "sluice/cmd/sluice")...)
+	if !raceDetector {
+		command.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	}
 	if out, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build sluice: %w\n%s", err, out)
 	}

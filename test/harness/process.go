@@ -30,8 +30,9 @@ type Process struct {
 	log strings.Builder // standard error
 }
 
-// launch starts sluice with arguments and an environment of its own. What it logged is shown when the test fails.
-func launch(t testing.TB, environment []string, args ...string) *Process {
+// launch starts sluice with files from descriptor 3 on, an environment of its own and arguments. What it logged is shown when
+// the test fails.
+func launch(t testing.TB, files []*os.File, environment []string, args ...string) *Process {
 	t.Helper()
 	p := &Process{
 		command: exec.Command(Binary(t), args...),
@@ -40,6 +41,7 @@ func launch(t testing.TB, environment []string, args ...string) *Process {
 		exited:  make(chan struct{}),
 	}
 	p.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}, environment...)
+	p.command.ExtraFiles = files
 	out, err := p.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -37,29 +37,58 @@ type Server struct {
 	Endpoint string // of its API
 	Data     string // its data directory
 	smtp     string // its pool of SMTP addresses
+
+	environment []string // what it has beside the usual
 }
 
 // Start starts a server with an empty data directory, further arguments, and free addresses.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return start(t, t.TempDir(), FreePool(t), args)
+	return StartIn(t, nil, args...)
+}
+
+// StartIn is Start with more in the environment.
+func StartIn(t testing.TB, environment []string, args ...string) *Server {
+	t.Helper()
+	return start(t, &Server{Data: t.TempDir(), smtp: FreePool(t), environment: environment}, nil, args)
 }
 
 // Restart starts a server on the data directory and the SMTP addresses of one that has ended.
 func (s *Server) Restart(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return start(t, s.Data, s.smtp, args)
+	return start(t, s, nil, args)
 }
 
-func start(t testing.TB, data, smtp string, args []string) *Server {
+// RestartInheriting is Restart with listening sockets, handed over as systemd does it but for LISTEN_PID, which only the
+// process itself could set. The sockets are closed here.
+func (s *Server) RestartInheriting(t testing.TB, sockets []net.Listener, args ...string) *Server {
+	t.Helper()
+	var files []*os.File
+	for _, l := range sockets {
+		file, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		l.Close()
+		files = append(files, file)
+	}
+	return start(t, s, files, args)
+}
+
+// start starts a server in place of another.
+func start(t testing.TB, before *Server, inherited []*os.File, args []string) *Server {
 	t.Helper()
 	address, err := FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"serve", "--data", data, "--api", address, "--smtp", smtp}, args...)
-	environment := []string{"SLUICE_ROOT_ACCESS_KEY_ID=" + accessKeyID, "SLUICE_ROOT_SECRET_ACCESS_KEY=" + secretAccessKey}
-	s := &Server{Process: launch(t, environment, args...), Endpoint: "http://" + address, Data: data, smtp: smtp}
+	args = append([]string{"serve", "--data", before.Data, "--api", address, "--smtp", before.smtp}, args...)
+	environment := append([]string{"SLUICE_ROOT_ACCESS_KEY_ID=" + accessKeyID, "SLUICE_ROOT_SECRET_ACCESS_KEY=" + secretAccessKey}, before.environment...)
+	if len(inherited) > 0 {
+		environment = append(environment, fmt.Sprintf("LISTEN_FDS=%d", len(inherited)))
+	}
+	s := &Server{Process: launch(t, inherited, environment, args...), Endpoint: "http://" + address, Data: before.Data, smtp: before.smtp, environment: before.environment}
 	s.await(t, s.ready)
 	return s
 }
@@ -158,7 +187,7 @@ func StartSink(t testing.TB, address string) *Sink {
 		address = host + ":0"
 	}
 	dir := filepath.Join(t.TempDir(), "maildir")
-	p := launch(t, nil, "sink", "--listen", address, "--maildir", dir)
+	p := launch(t, nil, nil, "sink", "--listen", address, "--maildir", dir)
 	var listening map[string]any
 	p.await(t, func() bool {
 		select {

@@ -54,6 +54,8 @@ func (p page) event(e *trace.Event) {
 		p.attempt(at, e.Attempt)
 	case e.Held != nil:
 		p.line(0, "%s  held in %s for %s: %s", at, e.Held.Lane, list(e.Held.Recipients), plain(e.Held.Reason))
+	case e.Ended != nil:
+		p.ended(at, e.Ended)
 	default:
 		p.line(0, "%s  something that this version does not know", at)
 	}
@@ -77,6 +79,11 @@ func (p page) refused(at string, r *trace.Refused) {
 		p.line(1, "because %s", plain(r.Reason))
 	}
 	p.decisions(r.TrafficPolicyID, r.Decisions)
+}
+
+func (p page) ended(at string, e *trace.Ended) {
+	p.line(0, "%s  session ended without a message after %s: %s", at, e.Took.Round(time.Millisecond), plain(e.Reason))
+	p.line(1, "from %s, EHLO %s, %d commands, session %s", e.Facts.Client, plain(e.Facts.Hello), e.Commands, e.Facts.ID)
 }
 
 func (p page) decisions(policyID string, decisions []policy.Decision) {

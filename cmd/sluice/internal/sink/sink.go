@@ -54,6 +54,7 @@ type Config struct {
 
 // Host is the sink as smtpd sees it: it implements smtpd.Host and smtpd.Binding. It is safe for concurrent use.
 type Host struct {
+	smtpd.PlainHost
 	maildir *maildir // nil: messages are not kept
 
 	mu      sync.Mutex // held while arrived runs
@@ -82,9 +83,6 @@ func (h *Host) Open(context.Context, *smtpd.Session) (smtpd.Binding, *smtp.Reply
 // Bind is never called: Open has bound the session.
 func (h *Host) Bind(context.Context, *smtpd.Session) (smtpd.Binding, *smtp.Reply) { return h, nil }
 
-// Closed has nothing to end.
-func (h *Host) Closed(*smtpd.Session) {}
-
 // Hostname is what the sink calls itself.
 func (h *Host) Hostname() string { return hostname }
 
@@ -102,8 +100,8 @@ func (h *Host) Recipient(context.Context, *smtpd.Transaction, message.Recipient)
 	return nil
 }
 
-// Refused has nobody to tell.
-func (h *Host) Refused(*smtpd.Transaction, string, *smtp.Reply) {}
+// Ended does nothing: there is nothing that a transaction holds.
+func (h *Host) Ended(*smtpd.Transaction) {}
 
 // Data takes the content.
 func (h *Host) Data(_ context.Context, t *smtpd.Transaction) (smtpd.Sink, *smtp.Reply) {

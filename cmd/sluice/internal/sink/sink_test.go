@@ -27,7 +27,7 @@ func serve(t *testing.T, cfg Config) (address string) {
 	}
 	server := smtpd.New(smtpd.Config{Hostname: host.Hostname(), Host: host})
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener, "", nil) }()
+	go func() { served <- server.Serve(listener, smtpd.Listener{TLS: smtpd.TLSNone}) }()
 	t.Cleanup(func() {
 		if err := server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
