@@ -1,9 +1,10 @@
 // Command load puts a mail gateway under load and keeps account of every message: generate sends, sink takes what the
-// gateway relays, and compare says whether all that was accepted arrived, once.
+// gateway relays, and compare says whether all that was accepted arrived, once. What slow does is hold connections.
 //
 //	go run ./test/load sink --listen 127.0.0.1:2626 --ledger taken --messages 20000
 //	go run ./test/load generate --server 127.0.0.1:2525 --ledger sent --messages 20000
 //	go run ./test/load compare sent taken
+//	go run ./test/load slow --server 127.0.0.1:2525 --connections 10000 --for 1m
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,12 +22,14 @@ import (
 	"sluice/test/load/generate"
 	"sluice/test/load/ledger"
 	"sluice/test/load/sink"
+	"sluice/test/load/slow"
 )
 
 type commands struct {
 	Generate generateCommand `cmd:"" help:"Send messages, each with an id of its own, and note how each was answered."`
 	Sink     sinkCommand     `cmd:"" help:"Take messages, and note which."`
 	Compare  compareCommand  `cmd:"" help:"Say whether all that was accepted arrived, once."`
+	Slow     slowCommand     `cmd:"" help:"Hold connections, idle or an octet at a time, half of them in the TLS handshake."`
 }
 
 func main() {
@@ -43,6 +47,9 @@ type generateCommand struct {
 	Sessions      int           `default:"20" help:"Connections at once."`
 	PerConnection int           `help:"Messages on each connection before another is opened; 0: no limit."`
 	Lockstep      bool          `help:"Send one command at a time, although the server offers PIPELINING."`
+	Rate          int           `help:"Messages begun in a second; 0: one after the other."`
+	TLS           string        `enum:",starttls,implicit" default:"" placeholder:"MODE" help:"Speak TLS: starttls or implicit. The certificate is not verified."`
+	Auth          string        `placeholder:"USER:PASSWORD" help:"Authenticate, with AUTH PLAIN."`
 	From          string        `default:"sender@example.org" help:"Reverse-path."`
 	To            []string      `default:"rcpt@example.net" help:"Recipients of each message."`
 	Prefix        string        `default:"m" help:"Begins each id, such that several runs can be told apart."`
@@ -52,8 +59,10 @@ type generateCommand struct {
 
 // Run sends.
 func (c *generateCommand) Run(ctx context.Context) error {
+	user, password, _ := strings.Cut(c.Auth, ":")
 	result, err := generate.Run(ctx, c.Server, generate.Options{
 		Messages: c.Messages, Size: c.Size, Sessions: c.Sessions, PerConnection: c.PerConnection, Lockstep: c.Lockstep,
+		Rate: c.Rate, TLS: generate.TLS(c.TLS), User: user, Password: password,
 		From: c.From, To: c.To, Prefix: c.Prefix, Persist: c.Persist,
 	})
 	fmt.Println(result)
@@ -121,6 +130,47 @@ func (c *compareCommand) Run() error {
 		fmt.Println("came again after a lost reply:", key)
 	}
 	return report.Err()
+}
+
+type slowCommand struct {
+	Server      string        `required:"" placeholder:"HOST:PORT" help:"Whom to hold up. It must offer STARTTLS."`
+	Implicit    string        `placeholder:"HOST:PORT" help:"A listener with implicit TLS, for half of the handshakes."`
+	Connections int           `short:"n" default:"10000" help:"How many. A process may have so many files open: ulimit -n."`
+	Pause       time.Duration `default:"10s" help:"Between two octets of a connection."`
+	Again       bool          `help:"Open another for each that the server ends."`
+	Content     int           `default:"30" help:"Octets of content that come at once, before those that come slowly."`
+	From        string        `default:"slow@example.org" help:"Reverse-path."`
+	To          string        `default:"rcpt@example.net" help:"Recipient."`
+	For         time.Duration `help:"End after so long; 0: at an interrupt."`
+}
+
+// countPeriod is between two looks at what became of slow connections.
+const countPeriod = 100 * time.Millisecond
+
+// Run holds connections, and prints how many there are, by stage, whenever that has changed.
+func (c *slowCommand) Run(ctx context.Context) error {
+	if c.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.For)
+		defer cancel()
+	}
+	crowd := slow.Start(c.Server, slow.Options{
+		Connections: c.Connections, Pause: c.Pause, Implicit: c.Implicit, Again: c.Again, Content: c.Content, From: c.From, To: c.To,
+	})
+	defer crowd.Close()
+	ticker := time.NewTicker(countPeriod)
+	defer ticker.Stop()
+	for last := ""; ; {
+		if line := crowd.Count().String(); line != last {
+			fmt.Println(line)
+			last = line
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func save(l *ledger.Ledger, name string) error {

@@ -12,6 +12,7 @@ import (
 
 	"sluice/test/load/generate"
 	"sluice/test/load/ledger"
+	"sluice/test/load/sink"
 )
 
 // run runs the command as main does.
@@ -65,17 +66,32 @@ func TestCommandsRefuse(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, args := range map[string][]string{
-		"no command":        {},
-		"no server":         {"generate"},
-		"no listen address": {"sink"},
-		"a bad share":       {"sink", "--listen", "127.0.0.1:0", "--drop", "often"},
-		"a bad address":     {"sink", "--listen", "nowhere"},
-		"one ledger":        {"compare", "main.go"},
-		"no ledger":         {"compare", "main.go", "main.go"},
+		"no command":          {},
+		"no server":           {"generate"},
+		"no listen address":   {"sink"},
+		"nobody to slow down": {"slow"},
+		"a bad TLS mode":      {"generate", "--server", "127.0.0.1:1", "--tls", "sometimes"},
+		"a bad share":         {"sink", "--listen", "127.0.0.1:0", "--drop", "often"},
+		"a bad address":       {"sink", "--listen", "nowhere"},
+		"one ledger":          {"compare", "main.go"},
+		"no ledger":           {"compare", "main.go", "main.go"},
 	} {
 		if err := run(ended, args...); err == nil {
 			t.Errorf("%s: no refusal", name)
 		}
+	}
+}
+
+// TestSlow holds connections for a while, and ends.
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	s, err := sink.Listen("127.0.0.1:0", sink.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := run(t.Context(), "slow", "--server", s.Addr(), "-n", "8", "--for", "100ms"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -85,8 +101,12 @@ func TestResultString(t *testing.T) {
 	l := ledger.New()
 	l.Add("a", ledger.Accepted)
 	l.Add("b", ledger.Refused)
-	got := generate.Result{Ledger: l, Took: 500 * time.Millisecond}.String()
-	if want := "accepted=1 refused=1 uncertain=0 rate=2/s (0.50 s)"; got != want {
+	latencies := make([]time.Duration, 200)
+	for i := range latencies {
+		latencies[i] = time.Duration(i+1) * time.Millisecond
+	}
+	got := generate.Result{Ledger: l, Took: 500 * time.Millisecond, Connections: 2, Latencies: latencies}.String()
+	if want := "accepted=1 refused=1 uncertain=0 rate=2/s (0.50 s) connections=2 p50=100ms p99=198ms"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -103,7 +103,7 @@ func lanes(t *testing.T, s *harness.Server) map[string]int {
 
 // route makes an ingress point whose mail goes by three policy statements and ten rules, and returns its address. Mail
 // for each domain of next goes to the address beside it.
-func route(t *testing.T, s *harness.Server, next map[string]string) string {
+func route(t *testing.T, s *harness.Server, next map[string]string, tags ...types.Tag) string {
 	t.Helper()
 	ctx, api := t.Context(), s.MailManager()
 	policy, err := api.CreateTrafficPolicy(ctx, &mm.CreateTrafficPolicyInput{
@@ -114,7 +114,7 @@ func route(t *testing.T, s *harness.Server, next map[string]string) string {
 	must(t, err)
 	point, err := api.CreateIngressPoint(ctx, &mm.CreateIngressPointInput{
 		IngressPointName: aws.String("soak-point"), Type: types.IngressPointTypeOpen, TlsPolicy: types.TlsPolicyOptional,
-		RuleSetId: set.RuleSetId, TrafficPolicyId: policy.TrafficPolicyId,
+		RuleSetId: set.RuleSetId, TrafficPolicyId: policy.TrafficPolicyId, Tags: tags,
 	})
 	must(t, err)
 	return s.Address(t, *point.IngressPointId)

@@ -2,9 +2,12 @@ package generate
 
 import (
 	"bufio"
+	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +16,9 @@ import (
 
 // patience bounds every wait for the server.
 const patience = 2 * time.Minute
+
+// blockOctets is how much content is sent in one write.
+const blockOctets = 1 << 20
 
 // errReply says that the server's reply is none.
 var errReply = errors.New("malformed reply")
@@ -60,17 +66,61 @@ func (c *client) connect() error {
 	if err != nil {
 		return err
 	}
-	c.conn, c.r, c.w, c.sent = conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 32<<10), 0
-	if code, _, err := c.reply(); err != nil || code != 220 {
-		return fmt.Errorf("greeting %d: %w", code, err)
+	c.speakOn(conn)
+	c.sent = 0
+	if err := c.begin(); err != nil {
+		return err
 	}
-	c.w.WriteString("EHLO generator.invalid\r\n")
-	code, text, err := c.reply()
-	if err != nil || code != 250 {
-		return fmt.Errorf("reply %d to EHLO: %w", code, err)
-	}
-	c.pipelining = strings.Contains(text, "PIPELINING") && !c.run.Lockstep
+	c.run.connections.Add(1)
 	return nil
+}
+
+func (c *client) speakOn(conn net.Conn) {
+	c.conn, c.r, c.w = conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 32<<10)
+}
+
+// begin is the session up to its first transaction.
+func (c *client) begin() error {
+	if c.run.TLS == Implicit {
+		c.secure()
+	}
+	if _, err := c.expect(220); err != nil {
+		return fmt.Errorf("greeting: %w", err)
+	}
+	offers, err := c.command("EHLO generator.invalid", 250)
+	if err == nil && c.run.TLS == StartTLS {
+		if _, err = c.command("STARTTLS", 220); err != nil {
+			return err
+		}
+		c.secure()
+		offers, err = c.command("EHLO generator.invalid", 250)
+	}
+	if err == nil && c.run.User != "" {
+		_, err = c.command("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+c.run.User+"\x00"+c.run.Password)), 235)
+	}
+	c.pipelining = strings.Contains(offers, "PIPELINING") && !c.run.Lockstep
+	return err
+}
+
+// secure speaks TLS from now on; the handshake comes with the next octet that is sent or wanted. It is a whole one each time.
+func (c *client) secure() { c.speakOn(tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})) }
+
+// command sends one and returns its reply, which must have that code.
+func (c *client) command(command string, code int) (text string, err error) {
+	c.w.WriteString(command + "\r\n")
+	if text, err = c.expect(code); err != nil {
+		verb, _, _ := strings.Cut(command, " ")
+		return "", fmt.Errorf("%s: %w", verb, err)
+	}
+	return text, nil
+}
+
+func (c *client) expect(want int) (text string, err error) {
+	code, text, err := c.reply()
+	if err == nil && code != want {
+		err = fmt.Errorf("reply %d, want %d", code, want)
+	}
+	return text, err
 }
 
 // envelope sends MAIL, RCPT and DATA. It reports whether content is wanted, and if not, whether to try again. Recipients that
@@ -132,7 +182,10 @@ func (c *client) exchange(commands []string) ([]int, error) {
 func (c *client) content(id string, outcomes []ledger.Mark) (again bool, err error) {
 	head, rest := c.run.maker.Wire(id)
 	c.w.Write(head)
-	c.w.Write(rest)
+	for block := range slices.Chunk(rest, blockOctets) { // each is a wait of its own
+		c.conn.SetDeadline(time.Now().Add(patience))
+		c.w.Write(block)
+	}
 	c.w.WriteString(".\r\n")
 	code, _, err := c.reply()
 	if err != nil {
