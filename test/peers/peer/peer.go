@@ -4,6 +4,7 @@ package peer
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +35,14 @@ func missing(t testing.TB, what, install string) {
 		t.Fatalf("%s is not there; to install it: %s", what, install)
 	}
 	t.Skipf("%s is not there; to install it: %s", what, install)
+}
+
+// RequireRun is Require for what only a command can tell, by its success.
+func RequireRun(t testing.TB, install, program string, args ...string) {
+	t.Helper()
+	if err := exec.Command(program, args...).Run(); err != nil {
+		missing(t, strings.Join(append([]string{program}, args...), " "), install)
+	}
 }
 
 // Optional skips the test unless a command succeeds: it is for peers that no package of the test machines brings.
