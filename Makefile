@@ -3,7 +3,7 @@
 FUZZTIME ?= 10s
 RELAYED  ?= 20000
 
-.PHONY: run build test soak bench fuzz lint generate peers
+.PHONY: run build test soak bench fuzz mutate lint generate peers
 
 # Build it and watch a message go through.
 run: build
@@ -29,6 +29,10 @@ bench:
 fuzz:
 	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' cmd internal test | sort | sed 's#/[^/]*:func # #' | \
 		xargs -P "$$(getconf _NPROCESSORS_ONLN)" -n 2 sh -c 'go test "./$$0" -run="^\$$" -fuzz="^$$1\$$" -fuzztime=$(FUZZTIME) -parallel=1'
+
+# Switch each guard off that S1 to S12 stand on, and see its test fail. MUTATE selects guards by a regular expression.
+mutate:
+	go run ./test/mutate -run='$(MUTATE)'
 
 lint:
 	@unformatted=$$(gofmt -l cmd internal test); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
