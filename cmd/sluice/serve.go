@@ -30,6 +30,7 @@ SLUICE_ROOT_SECRET_ACCESS_KEY; without them they are made on the first start, in
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, to streams) error {
+	tuneCollector()
 	log, err := newLogger(to.err, c.LogLevel)
 	if err != nil {
 		return err
