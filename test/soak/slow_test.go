@@ -31,7 +31,8 @@ const (
 	slowResidentMiB  = 600
 	slowContent      = 5000 // octets of content that come at once: more than a small buffer of the server
 	handshakeTimeout = time.Minute
-	// A percentile below this is as good as this: it is what the machine's other processes do to one.
+	// A percentile below this is as good as this: one cycle of the garbage collector, or of the machine's other processes, makes
+	// as much of a few milliseconds.
 	noticeable = 20 * time.Millisecond
 )
 

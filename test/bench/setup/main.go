@@ -1,5 +1,6 @@
 // Command setup makes what the benchmark measures, over the API of a running server: a traffic policy of 3 statements, 10
-// rules of which the last relays, and an OPEN ingress point. It prints where the point is reached, host:port.
+// rules of which the last relays, and an ingress point: OPEN, or AUTH with a password. It prints where the point is reached,
+// host:port, and its id.
 //
 // It wants SLUICE_ENDPOINT, and credentials and region as every AWS tool does.
 package main
@@ -27,6 +28,7 @@ const patience = 30 * time.Second
 
 type command struct {
 	Next     string `default:"127.0.0.1:2626" placeholder:"HOST:PORT" help:"Where the last rule relays to."`
+	Password string `help:"Password of an AUTH ingress point; without one, the point is OPEN."`
 	Endpoint string `required:"" env:"SLUICE_ENDPOINT" placeholder:"URL" help:"The server's API."`
 }
 
@@ -35,20 +37,20 @@ func main() {
 	parsed := kong.Parse(&c, kong.Name("setup"), kong.Description("Makes what the benchmark measures."))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	address, err := c.run(ctx)
+	address, id, err := c.run(ctx)
 	parsed.FatalIfErrorf(err)
-	fmt.Fprintln(os.Stdout, address)
+	fmt.Fprintln(os.Stdout, address, id)
 }
 
-func (c *command) run(ctx context.Context) (address string, err error) {
+func (c *command) run(ctx context.Context) (address, id string, err error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	api := mailmanager.NewFromConfig(cfg, func(o *mailmanager.Options) { o.BaseEndpoint = aws.String(c.Endpoint) })
 	relay, err := c.relay(ctx, api)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	policy, err := api.CreateTrafficPolicy(ctx, &mailmanager.CreateTrafficPolicyInput{
 		TrafficPolicyName: aws.String("bench"),
@@ -56,23 +58,34 @@ func (c *command) run(ctx context.Context) (address string, err error) {
 		PolicyStatements:  statements(),
 	})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	set, err := api.CreateRuleSet(ctx, &mailmanager.CreateRuleSetInput{RuleSetName: aws.String("bench"), Rules: rules(relay)})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	point, err := api.CreateIngressPoint(ctx, &mailmanager.CreateIngressPointInput{
+	point, err := api.CreateIngressPoint(ctx, c.point(set.RuleSetId, policy.TrafficPolicyId))
+	if err != nil {
+		return "", "", err
+	}
+	id = aws.ToString(point.IngressPointId)
+	address, err = c.await(ctx, cfg, id)
+	return address, id, err
+}
+
+func (c *command) point(ruleSet, policy *string) *mailmanager.CreateIngressPointInput {
+	input := &mailmanager.CreateIngressPointInput{
 		IngressPointName: aws.String("bench"),
 		Type:             types.IngressPointTypeOpen,
 		TlsPolicy:        types.TlsPolicyOptional,
-		RuleSetId:        set.RuleSetId,
-		TrafficPolicyId:  policy.TrafficPolicyId,
-	})
-	if err != nil {
-		return "", err
+		RuleSetId:        ruleSet,
+		TrafficPolicyId:  policy,
 	}
-	return c.await(ctx, cfg, *point.IngressPointId)
+	if c.Password != "" {
+		input.Type, input.TlsPolicy = types.IngressPointTypeAuth, types.TlsPolicyRequired
+		input.IngressPointConfiguration = &types.IngressPointConfigurationMemberSmtpPassword{Value: c.Password}
+	}
+	return input
 }
 
 func (c *command) relay(ctx context.Context, api *mailmanager.Client) (id string, err error) {
