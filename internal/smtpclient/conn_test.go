@@ -3,10 +3,12 @@ package smtpclient
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,6 +115,33 @@ func TestCloseIsBounded(t *testing.T) {
 	})
 }
 
+// TestCloseIsBoundedWithTLS: nor is TLS given more time for its own farewell, by a host that reads nothing more.
+func TestCloseIsBoundedWithTLS(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{TLS: TLS{Mode: Implicit, Config: &tls.Config{ServerName: hostName}}}
+		security := trusted(t, &cfg)
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() {
+			secured := tls.Server(theirs, security)
+			io.WriteString(secured, "220 host\r\n")
+			secured.Read(make([]byte, 1_024)) // EHLO
+			io.WriteString(secured, "250 host\r\n")
+		}()
+		cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return ours, nil }
+		conn, err := Dial(t.Context(), "192.0.2.1:465", cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		conn.Close()
+		if took := time.Since(start); took > quitTimeout {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 // TestConnectTimeout shows that connecting is bounded, and ends with the context.
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
@@ -198,6 +227,10 @@ func serveOnce(listener net.Listener, taken chan<- int) {
 	if err != nil {
 		return
 	}
+	serve(nc, taken)
+}
+
+func serve(nc net.Conn, taken chan<- int) {
 	defer nc.Close()
 	r, w := bufio.NewReader(nc), bufio.NewWriter(nc)
 	say := func(reply string) {
@@ -213,7 +246,12 @@ func serveOnce(listener net.Listener, taken chan<- int) {
 		case err != nil:
 			return
 		case strings.HasPrefix(line, "EHLO"):
-			say("250-host\r\n250 PIPELINING")
+			say("250-host\r\n250-CHUNKING\r\n250 PIPELINING")
+		case strings.HasPrefix(line, "BDAT"):
+			octets, _ := strconv.Atoi(strings.Fields(line)[1])
+			io.CopyN(io.Discard, r, int64(octets))
+			taken <- octets
+			say("250 ok")
 		case strings.HasPrefix(line, "DATA"):
 			say("354 go")
 			w.Flush()

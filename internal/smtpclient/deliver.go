@@ -70,7 +70,7 @@ func (s *stream) advance() error {
 	}
 	s.done()
 	if s.current != nil {
-		return s.conn.envelope(s.current, true)
+		return s.conn.invitation(s.current, true)
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (s *stream) giveUp(err error) {
 	}
 }
 
-// begin sends the envelope and reads its replies.
+// begin sends the envelope and reads its replies, or all of a transaction that leaves in one go.
 func (c *Conn) begin(t *Transaction) error {
 	if err := c.quiet(); err != nil {
 		return err
@@ -112,14 +112,18 @@ func (c *Conn) begin(t *Transaction) error {
 			return err
 		}
 	}
+	if c.chunks(t) {
+		return c.chunk(t)
+	}
 	if !c.ext.pipelining {
-		return c.envelope(t, false)
+		return c.invitation(t, false)
 	}
 	c.writeEnvelope(t)
+	c.line("DATA")
 	if err := c.w.Flush(); err != nil {
 		return err
 	}
-	return c.envelope(t, true)
+	return c.invitation(t, true)
 }
 
 // reset ends a transaction that got no content: the host would refuse another MAIL. RFC 5321, section 4.1.4.
@@ -135,7 +139,7 @@ func (c *Conn) reset() error {
 	return nil
 }
 
-// writeEnvelope puts the whole envelope into the write buffer.
+// writeEnvelope puts MAIL and every RCPT into the write buffer.
 func (c *Conn) writeEnvelope(t *Transaction) {
 	t.mail(c)
 	for i := range t.Recipients {
@@ -143,39 +147,49 @@ func (c *Conn) writeEnvelope(t *Transaction) {
 			t.rcpt(c, i)
 		}
 	}
-	c.line("DATA")
 }
 
-// envelope reads the replies to the envelope. It is sent already, or else each command is sent once the one before it
-// was answered. Afterwards either the host waits for the content or the transaction is answered.
-func (c *Conn) envelope(t *Transaction, sent bool) error {
-	if !sent {
-		t.mail(c)
-	}
-	mail, err := c.answer(sent)
-	if err != nil {
-		return err
-	}
-	if mail.Code == codeClosing {
-		return mail // the host has had enough of this connection, or of us, but not of this message
-	}
-	t.State = Begun
-	c.stands = positive(mail)
-	if !c.stands && !sent {
-		return c.answered(t, mail)
-	}
-	accepted, err := c.recipients(t, sent)
+// invitation reads the replies to the envelope and to DATA. Afterwards either the host waits for the content or the
+// transaction is answered.
+func (c *Conn) invitation(t *Transaction, sent bool) error {
+	accepted, err := c.envelope(t, sent)
 	if err != nil || t.State == Answered {
 		return err
-	}
-	if !c.stands {
-		t.settle(mail)
-		accepted = false
 	}
 	if !accepted && !sent {
 		return c.answered(t, nil)
 	}
 	return c.data(t, sent, accepted)
+}
+
+// envelope reads the replies to MAIL and RCPT, and reports whether a recipient was accepted. The envelope is sent already, or
+// else each command is sent once the one before it was answered.
+func (c *Conn) envelope(t *Transaction, sent bool) (accepted bool, err error) {
+	if !sent {
+		t.mail(c)
+	}
+	mail, err := c.answer(sent)
+	if err != nil {
+		return false, err
+	}
+	if mail.Code == codeClosing {
+		t.State = Unattempted // the host has had enough of this connection, or of us, but not of this message
+		return false, mail
+	}
+	t.State = max(t.State, Begun)
+	c.stands = positive(mail)
+	if !c.stands && !sent {
+		return false, c.answered(t, mail)
+	}
+	accepted, err = c.recipients(t, sent)
+	if err != nil || t.State == Answered {
+		return false, err
+	}
+	if !c.stands {
+		t.settle(mail)
+		accepted = false
+	}
+	return accepted, nil
 }
 
 // recipients reads the reply to each RCPT, and reports whether one was accepted.
@@ -250,6 +264,7 @@ func (c *Conn) content(t, following *Transaction) error {
 	dots.end()
 	if following != nil {
 		c.writeEnvelope(following)
+		c.line("DATA")
 	}
 	if err := c.w.Flush(); err != nil {
 		return c.lastWords(t, err)

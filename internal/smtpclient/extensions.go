@@ -11,18 +11,24 @@ import (
 // extensions are what the host offered in its reply to EHLO, as far as we use it. The zero value is a host that knows
 // HELO only.
 type extensions struct {
-	pipelining bool  // RFC 2920
-	eightBit   bool  // RFC 6152
-	utf8       bool  // RFC 6531
-	size       bool  // RFC 1870
-	maxSize    int64 // octets; 0: no limit is known
+	startTLS   bool   // RFC 3207
+	auth       string // names of mechanisms, each behind a space; RFC 4954
+	pipelining bool   // RFC 2920
+	chunking   bool   // RFC 3030
+	eightBit   bool   // RFC 6152
+	utf8       bool   // RFC 6531
+	dsn        bool   // RFC 3461
+	size       bool   // RFC 1870
+	maxSize    int64  // octets; 0: no limit is known
 }
 
-// hello introduces us: EHLO, or HELO where that is all the host knows. RFC 5321, section 3.2.
+// hello introduces us: EHLO, or HELO where that is all the host knows. What an earlier EHLO taught is forgotten. RFC 5321,
+// section 3.2; RFC 3207, section 4.2.
 func (c *Conn) hello(name string) error {
+	c.ext, c.offer = extensions{}, nil
 	reply, err := c.command(c.timeouts.Command, "EHLO ", name)
 	if err == nil && positive(reply) {
-		c.ext = parseExtensions(reply)
+		c.ext, c.offer = parseExtensions(reply), reply
 		return nil
 	}
 	if err == nil && reply.Permanent() {
@@ -45,12 +51,20 @@ func parseExtensions(reply *smtp.Reply) extensions {
 	for line := range strings.SplitSeq(rest, "\n") {
 		keyword, parameters, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(keyword) {
+		case "STARTTLS":
+			ext.startTLS = true
+		case "AUTH":
+			ext.auth += " " + strings.ToUpper(parameters)
 		case "PIPELINING":
 			ext.pipelining = true
+		case "CHUNKING":
+			ext.chunking = true
 		case "8BITMIME":
 			ext.eightBit = true
 		case "SMTPUTF8":
 			ext.utf8 = true
+		case "DSN":
+			ext.dsn = true
 		case "SIZE":
 			ext.size = true
 			// RFC 1870, section 4: no number, or 0, sets no fixed limit.

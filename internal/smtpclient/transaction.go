@@ -24,9 +24,9 @@ type State uint8
 const (
 	// Unattempted: the host has said nothing about it, so that it may be tried elsewhere at once. Next: Begun, Answered.
 	Unattempted State = iota
-	// Begun: the host has answered a command of it. Next: Uncertain, Answered.
+	// Begun: the host has answered a command of it, or its content could not be read. Next: Uncertain, Answered.
 	Begun
-	// Uncertain: the final dot may have reached the host, its reply has not reached us. Next: Answered.
+	// Uncertain: the final dot or the last chunk may have reached the host, its reply has not reached us. Next: Answered.
 	Uncertain
 	// Answered: every recipient has its reply.
 	Answered
@@ -39,7 +39,9 @@ type Transaction struct {
 	Recipients []message.Recipient
 	EightBit   bool        // the content is declared 8BITMIME
 	UTF8       bool        // the envelope was declared SMTPUTF8
-	Size       int64       // octets of the content
+	Return     string      // RET: FULL, HDRS or empty (RFC 3461, section 4.3)
+	EnvelopeID string      // ENVID, decoded, or empty (RFC 3461, section 4.4)
+	Size       int64       // octets of the content, exactly
 	Content    io.WriterTo // written at most once
 	Tag        any         // the caller's own
 
@@ -49,7 +51,11 @@ type Transaction struct {
 	Replies []*smtp.Reply
 	// Err is why the connection ended while the transaction was not answered.
 	Err error
+	// DSN says that the host offered DSN, and was told what the sender wants to be notified of. Otherwise that is the duty of
+	// whoever sends: Mail Manager, E21.
+	DSN bool
 
+	utf8 bool // MAIL has SMTPUTF8
 	data bool // the host waits for content
 }
 
@@ -59,20 +65,25 @@ var (
 	replyNoUTF8       = smtp.NewReply(550, 5, 6, 7, "next hop does not take internationalised addresses")
 	replyBadSender    = smtp.NewReply(553, 5, 1, 7, "reverse-path cannot be sent")
 	replyBadRecipient = smtp.NewReply(553, 5, 1, 3, "forward-path cannot be sent")
+	replyBadParameter = smtp.NewReply(501, 5, 5, 4, "delivery status parameter cannot be sent")
 )
 
 // admit settles the recipients that need not be tried at this host, and reports whether any is left.
 func (t *Transaction) admit(ext extensions) bool {
 	t.State, t.Err, t.data = Unattempted, nil, false
+	t.DSN = ext.dsn
+	t.utf8 = ext.utf8 && (t.UTF8 || t.international())
 	t.Replies = make([]*smtp.Reply, len(t.Recipients))
 	switch refusal := refusePath(t.From, ext, replyBadSender); {
 	case refusal != nil:
 		t.settle(refusal)
 	case ext.maxSize > 0 && t.Size > ext.maxSize: // RFC 1870, section 6.1
 		t.settle(replyTooBig)
+	case !t.sendsReturn():
+		t.settle(replyBadParameter)
 	default:
 		for i := range t.Recipients {
-			t.Replies[i] = refusePath(t.Recipients[i].Path, ext, replyBadRecipient)
+			t.Replies[i] = t.refuseRecipient(i, ext)
 		}
 	}
 	if !t.pending() {
@@ -80,6 +91,16 @@ func (t *Transaction) admit(ext extensions) bool {
 		return false
 	}
 	return true
+}
+
+func (t *Transaction) refuseRecipient(recipient int, ext extensions) *smtp.Reply {
+	if refusal := refusePath(t.Recipients[recipient].Path, ext, replyBadRecipient); refusal != nil {
+		return refusal
+	}
+	if !t.sendsStatus(recipient) {
+		return replyBadParameter
+	}
+	return nil
 }
 
 // refusePath returns the reply for a path that cannot be sent to the host: one that would break its command line, or an
@@ -108,9 +129,10 @@ func (t *Transaction) mail(c *Conn) {
 	if t.EightBit && c.ext.eightBit {
 		c.w.WriteString(" BODY=8BITMIME")
 	}
-	if c.ext.utf8 && (t.UTF8 || t.international()) {
+	if t.utf8 {
 		c.w.WriteString(" SMTPUTF8")
 	}
+	t.mailStatus(c)
 	c.w.WriteString("\r\n")
 }
 
@@ -118,7 +140,9 @@ func (t *Transaction) mail(c *Conn) {
 func (t *Transaction) rcpt(c *Conn, recipient int) {
 	c.w.WriteString("RCPT TO:<")
 	c.w.WriteString(t.Recipients[recipient].Path.Received)
-	c.w.WriteString(">\r\n")
+	c.w.WriteString(">")
+	t.rcptStatus(c, recipient)
+	c.w.WriteString("\r\n")
 }
 
 // international reports whether a path needs SMTPUTF8 (RFC 6531, section 3.2).

@@ -37,6 +37,17 @@ type content struct {
 	refusal  *smtp.Reply // why the content is refused; nothing more goes to the sink
 }
 
+// CheckContent returns the reply that refuses content of at most maxSize octets, lines ended by CRLF, whoever is asked;
+// nil when none does. Sessions look at what they are sent in the same way.
+func CheckContent(text []byte, maxSize int64) *smtp.Reply {
+	c := content{to: io.Discard, maxSize: maxSize}
+	for line := range bytes.Lines(text) {
+		c.takeEnd(line)
+	}
+	c.write(text)
+	return c.verdict()
+}
+
 // takeEnd looks at the rest of a line with its end. A LF alone ends no line (S2).
 func (c *content) takeEnd(rest []byte) {
 	text, crlf := bytes.CutSuffix(rest, []byte(lineEnd))

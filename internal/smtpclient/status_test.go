@@ -1,0 +1,26 @@
+package smtpclient
+
+import (
+	"context"
+	"net"
+	"testing"
+)
+
+// TestDSNIsTold: the caller learns whether the host keeps the promises of RFC 3461, for the connection and for each transaction.
+func TestDSNIsTold(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]bool{"250 host\r\n": false, "250-host\r\n250 DSN\r\n": true} {
+		host := &tape{says: &talkInTurn{[]string{"220 host\r\n", reply, "550 no\r\n"}}}
+		conn, err := Dial(t.Context(), "192.0.2.1:25", Config{
+			Dial: func(context.Context, string, string) (net.Conn, error) { return host, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		transaction := newTransaction([]string{"a@example.org", "b@example.net|NEVER"})
+		transaction.DSN = !want // of an earlier connection
+		if err := conn.Deliver(&list{waiting: []*Transaction{transaction}}); err != nil || conn.DSN() != want || transaction.DSN != want {
+			t.Errorf("%q: got %v, %v, %v, want %v", reply, err, conn.DSN(), transaction.DSN, want)
+		}
+	}
+}
