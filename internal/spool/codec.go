@@ -15,12 +15,15 @@ import (
 // it; a reader knows every earlier number and refuses a later one.
 const (
 	messageFormat byte = 2
-	itemFormat    byte = 1
+	itemFormat    byte = 2
 )
 
 // formatCertificate is the first format of messages whose sessions have what format 2 added: the version of the password,
 // its secret, and the client's certificate.
 const formatCertificate byte = 2
+
+// formatSteered is the first format of items that know where they came to rest from, and have rules of their own.
+const formatSteered byte = 2
 
 const checksumOctets = 4 // CRC-32C, little-endian
 
@@ -79,6 +82,10 @@ func AppendItem(dst []byte, i *Item) []byte {
 	w.int(int64(i.Attempts))
 	w.text(i.LastReply)
 	w.int(int64(i.Crashes))
+	w.text(string(i.Origin))
+	w.flags(i.Warned)
+	w.text(i.Sender)
+	w.ownRules(i)
 	return w.seal()
 }
 
@@ -102,6 +109,12 @@ func DecodeItem(record []byte) (Item, error) {
 	i.Attempts = int(r.int())
 	i.LastReply = r.text()
 	i.Crashes = int(r.int())
+	if r.format >= formatSteered {
+		i.Origin = Lane(r.text())
+		r.flags(&i.Warned)
+		i.Sender = r.text()
+		r.ownRules(&i)
+	}
 	if err := r.finish(); err != nil {
 		return Item{}, fmt.Errorf("item record: %w", err)
 	}
@@ -205,6 +218,16 @@ func (w *writer) recipients(recipients []message.Recipient) {
 		w.path(recipients[i].Path)
 		w.text(recipients[i].Notify)
 		w.text(recipients[i].Original)
+	}
+}
+
+// ownRules takes one octet for the many items that have none.
+func (w *writer) ownRules(i *Item) {
+	present := i.RuleSetID != "" || i.RuleSet != (Hash{})
+	w.flags(present)
+	if present {
+		w.text(i.RuleSetID)
+		w.raw(i.RuleSet[:])
 	}
 }
 

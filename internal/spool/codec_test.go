@@ -75,6 +75,8 @@ var (
 			Cursor: rapid.SliceOf(rapid.Byte()).Draw(t, "cursor"), Rule: rapid.Int().Draw(t, "rule"), Action: rapid.Int().Draw(t, "action"),
 			Node: rapid.Int().Draw(t, "node"), RuleName: texts.Draw(t, "rulename"), ActionName: texts.Draw(t, "actionname"),
 			Attempts: rapid.Int().Draw(t, "attempts"), LastReply: texts.Draw(t, "reply"), Crashes: rapid.Int().Draw(t, "crashes"),
+			Origin: spool.Lane(texts.Draw(t, "origin")), Warned: rapid.Bool().Draw(t, "warned"), Sender: texts.Draw(t, "sender"), RuleSetID: texts.Draw(t, "own rules"),
+			RuleSet: spool.Hash(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 0, 7}), 32, 32).Draw(t, "own hash")),
 		}
 	})
 )
@@ -142,7 +144,7 @@ func TestSpoiledRecords(t *testing.T) {
 		decode func([]byte) error
 	}{
 		"message": {spool.AppendMessage(nil, &m), 3, func(r []byte) error { _, err := spool.DecodeMessage(r); return err }},
-		"item":    {spool.AppendItem(nil, &item), 2, func(r []byte) error { _, err := spool.DecodeItem(r); return err }},
+		"item":    {spool.AppendItem(nil, &item), 3, func(r []byte) error { _, err := spool.DecodeItem(r); return err }},
 	} {
 		for i := range c.record {
 			if err := c.decode(c.record[:i]); !errors.Is(err, spool.ErrCorrupt) {

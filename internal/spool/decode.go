@@ -222,6 +222,14 @@ func (r *reader) envelope(e *message.Envelope) {
 	e.Recipients = r.recipients()
 }
 
+func (r *reader) ownRules(i *Item) {
+	var present bool
+	if r.flags(&present); present {
+		i.RuleSetID = r.text()
+		copy(i.RuleSet[:], r.take(len(i.RuleSet)))
+	}
+}
+
 func (r *reader) recipients() []message.Recipient {
 	n := r.count(minRecipientOctets)
 	if n == 0 {

@@ -42,6 +42,16 @@ func goldenMessage() *spool.Message {
 	}
 }
 
+// goldenItem is what testdata/item_1.hex holds: every field that format 1 has.
+func goldenItem() spool.Item {
+	m := goldenMessage()
+	return spool.Item{
+		ItemKey: spool.ItemKey{Message: m.ID, Seq: 7}, Lane: "held/failed", Due: time.Date(2026, 9, 1, 12, 0, 1, 2, time.UTC),
+		Recipients: m.Envelope.Recipients[:1], State: []byte("state"), Cursor: []byte("cursor"), Rule: 1, Action: 2, Node: 3,
+		RuleName: "rule", ActionName: "RELAY", Attempts: 4, LastReply: "550 no", Crashes: 1,
+	}
+}
+
 // readGolden reads a record that an earlier version wrote.
 func readGolden(t testing.TB, name string) []byte {
 	t.Helper()
@@ -65,6 +75,13 @@ func TestEarlierRecordsAreRead(t *testing.T) {
 	}
 	if d := diff(goldenMessage(), got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+	item, err := spool.DecodeItem(readGolden(t, "item_1.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := diff(goldenItem(), item); d != "" {
+		t.Errorf("item (-want +got):\n%s", d)
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package spool is the contract of the durable store of accepted messages and of the work that remains to be done for
-// them. Five verbs change it (Begin, Accept, Claim, Settle, Renew) and a few read; they take and return values. The
+// them. Five verbs change it (Begin, Accept, Claim, Settle, Renew), a few read, and two are for operators, who choose items
+// (ClaimItems) and rules (AddRuleSet) themselves; all take and return values. The
 // embedded implementation is spool/pebble; spool/memory has several owners and can lose leases, for tests; spooltest is
 // the suite that every implementation passes.
 package spool
@@ -60,6 +61,13 @@ func RelayLane(account, region, relayID string) Lane {
 	return Lane("relay/" + account + "/" + region + "/" + relayID)
 }
 
+// LaneReport is where recipients go whose sender may be told what became of them; the item's Cursor says what.
+const LaneReport Lane = "report"
+
+// HopLane is the lane of a next hop that is no relay resource, host:port: the way of bounces. Its account and region are those
+// of nobody.
+func HopLane(address string) Lane { return Lane("hop/" + address) }
+
 // HeldLane is where messages rest that nothing more will be tried for unless an operator says so.
 func HeldLane(reason string) Lane { return Lane("held/" + reason) }
 
@@ -109,6 +117,20 @@ type Item struct {
 	Attempts   int
 	LastReply  string // of the last attempt, for people
 	Crashes    int    // how often the process died or panicked while the item's step ran
+	Origin     Lane   // lanes held/…: where it came to rest from; empty when that is not known
+	Warned     bool   // its sender was told that it is delayed
+	Sender     string // the reverse-path it leaves with where that is another than its message's; empty: that one
+	RuleSetID  string // the rules it is processed under where an operator chose others than its message's; see Rules
+	RuleSet    Hash   // their content; zero: those of the message
+}
+
+// Rules are the rules that an item of the message is processed under: an operator's choice, or those that were current when
+// the message was accepted (Mail Manager, D19).
+func (i *Item) Rules(m *Message) (id string, hash Hash) {
+	if i.RuleSet != (Hash{}) {
+		return i.RuleSetID, i.RuleSet
+	}
+	return m.RuleSetID, m.RuleSet
 }
 
 // Content is a message's content: in memory, or to be read from the spool. It is counted by references because the
@@ -153,14 +175,23 @@ type Claimed struct {
 	Content Content // nil unless the content is in memory already; see Spool.Content
 }
 
-// Settlement is the end of a step: items out, items in, in one atomic change. A rescheduled item is out and in with the
-// same key. When the last item of a message is out, the message and its content go.
+// Settlement is the end of a step: items out, items in, messages that are born of it, in one atomic change. A rescheduled
+// item is out and in with the same key. When the last item of a message is out, the message and its content go.
 type Settlement struct {
-	Owner string
-	Out   []ItemKey
-	In    []Item
-	Claim bool // the items that come in are claimed by Owner
-	Until time.Time
+	Owner  string
+	Out    []ItemKey
+	In     []Item
+	Births []Birth
+	Claim  bool // the items that come in are claimed by Owner; those of births are nobody's
+	Until  time.Time
+}
+
+// Birth is a message that a step makes: a delivery status notification. Its Size is set by the spool. Its items wait for
+// Claim.
+type Birth struct {
+	Message Message
+	Content []byte
+	Items   []Item
 }
 
 // LaneStat is what is in a lane.
@@ -185,10 +216,15 @@ type Spool interface {
 	// others that ended by now are lost; those of owner are not, for an owner that claims is alive (S31: a clock
 	// that jumps must not take its work from it).
 	Claim(ctx context.Context, lane Lane, n int, owner string, now, until time.Time) (claimed []Claimed, next time.Time, err error)
+	// ClaimItems gives owner those of the items that are there and not claimed, whenever they are due, until a time. Leases
+	// that ended by now are lost as in Claim. Items that are claimed, by owner too, are left out, and so are those that are not
+	// there or cannot be read. The items that are returned are as they are now, in no order.
+	ClaimItems(ctx context.Context, owner string, now, until time.Time, keys []ItemKey) ([]Claimed, error)
 	// Settle applies settlements, each whole or not at all. It returns ErrLeaseLost, with nothing of that settlement
 	// applied, when an item that goes out is not the owner's. It is not synced by itself: it survives a crash of
 	// any kind once a later Accept returned or 50 ms went by (docs/promises.md, Settle). An item comes in only with one of the same
-	// message that goes out, and its Seq is new in the message or that of an item that goes out. When some settlements fail
+	// message that goes out, and its Seq is new in the message or that of an item that goes out. A message is born only when there
+	// is none with its id. When some settlements fail
 	// the error is a *SettleError; any other error means that none was applied.
 	Settle(ctx context.Context, settlements ...Settlement) error
 	// Release gives claimed items back unchanged.
@@ -196,6 +232,9 @@ type Spool interface {
 	// Renew extends every lease of owner. It returns ErrLeaseLost when any was lost since.
 	Renew(ctx context.Context, owner string, until time.Time) error
 
+	// AddRuleSet keeps a rule set's source under its hash, for items that are to be processed under it; what is there
+	// already stays. It is durable when it returns, and may go at a start when no item needs it.
+	AddRuleSet(ctx context.Context, hash Hash, source []byte) error
 	// Content reads the content of a message from an offset.
 	Content(ctx context.Context, id message.ID, from int64) (io.ReadCloser, error)
 	// RuleSet returns a rule set's source by its hash.

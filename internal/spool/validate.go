@@ -19,19 +19,35 @@ func (a *Acceptance) Validate() error {
 	case len(a.Items) == 0: // nothing would ever take the message out again
 		return fmt.Errorf("accept %s: no items: %w", a.Message.ID, ErrInvalid)
 	}
-	for i := range a.Items {
-		if a.Items[i].Message != a.Message.ID {
-			return fmt.Errorf("accept %s: item %d is of another message: %w", a.Message.ID, a.Items[i].Seq, ErrInvalid)
-		}
-	}
-	if err := validateItems(a.Items); err != nil {
+	if err := validateOwn(&a.Message, a.Items); err != nil {
 		return fmt.Errorf("accept %s: %w", a.Message.ID, err)
 	}
 	return nil
 }
 
+// validateOwn checks the items that a new message begins with.
+func validateOwn(m *Message, items []Item) error {
+	for i := range items {
+		if items[i].Message != m.ID {
+			return fmt.Errorf("item %d is of another message: %w", items[i].Seq, ErrInvalid)
+		}
+	}
+	return validateItems(items)
+}
+
+// validate is Validate of a Settlement for a message that is born.
+func (b *Birth) validate() error {
+	if b.Message.ID.IsZero() || len(b.Items) == 0 {
+		return fmt.Errorf("birth of %s: no id or no items: %w", b.Message.ID, ErrInvalid)
+	}
+	if err := validateOwn(&b.Message, b.Items); err != nil {
+		return fmt.Errorf("birth of %s: %w", b.Message.ID, err)
+	}
+	return nil
+}
+
 // Validate returns ErrInvalid unless items go out, each once, and every item that comes in has a lane, another key than
-// the rest, and one of its message that goes out.
+// the rest, and one of its message that goes out; messages that are born have an id and at least one item, all their own.
 func (s *Settlement) Validate() error {
 	if len(s.Out) == 0 {
 		return fmt.Errorf("settle: no item goes out: %w", ErrInvalid)
@@ -48,6 +64,11 @@ func (s *Settlement) Validate() error {
 	}
 	if err := validateItems(s.In); err != nil {
 		return fmt.Errorf("settle: %w", err)
+	}
+	for i := range s.Births {
+		if err := s.Births[i].validate(); err != nil {
+			return fmt.Errorf("settle: %w", err)
+		}
 	}
 	return nil
 }

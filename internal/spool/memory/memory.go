@@ -153,6 +153,25 @@ func (s *Spool) Claim(ctx context.Context, lane spool.Lane, n int, owner string,
 	return claimed, time.Time{}, nil
 }
 
+// ClaimItems implements spool.Spool.
+func (s *Spool) ClaimItems(ctx context.Context, owner string, now, until time.Time, keys []spool.ItemKey) ([]spool.Claimed, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	s.expire(owner, now)
+	var claimed []spool.Claimed
+	for _, key := range keys {
+		i := s.find(key)
+		if i == nil || i.owner != "" {
+			continue
+		}
+		i.owner, i.until = owner, until
+		claimed = append(claimed, spool.Claimed{Item: i.Item, Message: s.messages[i.Message].message})
+	}
+	return claimed, nil
+}
+
 // expire takes from others than claimer what ended by now.
 func (s *Spool) expire(claimer string, now time.Time) {
 	for _, items := range s.lanes {
@@ -196,8 +215,16 @@ func (s *Spool) settle(t *spool.Settlement) error {
 			return fmt.Errorf("settle %s/%d: %w", key.Message, key.Seq, spool.ErrLeaseLost)
 		}
 	}
+	for i := range t.Births {
+		if s.messages[t.Births[i].Message.ID] != nil {
+			return fmt.Errorf("birth of %s: it is there already: %w", t.Births[i].Message.ID, spool.ErrInvalid)
+		}
+	}
 	for _, key := range t.Out {
 		s.remove(s.find(key))
+	}
+	for i := range t.Births {
+		s.bear(&t.Births[i])
 	}
 	for _, i := range t.In {
 		entering := &item{Item: i}
@@ -212,6 +239,17 @@ func (s *Spool) settle(t *spool.Settlement) error {
 		}
 	}
 	return nil
+}
+
+// bear takes a new message in.
+func (s *Spool) bear(b *spool.Birth) {
+	m := b.Message
+	m.Size = int64(len(b.Content))
+	e := &entry{message: &m, content: bytes.Clone(b.Content), items: map[uint32]*item{}}
+	s.messages[m.ID] = e
+	for _, i := range b.Items {
+		s.insert(e, &item{Item: i})
+	}
 }
 
 // Release implements spool.Spool.
@@ -280,6 +318,18 @@ func (s *Spool) RuleSet(ctx context.Context, hash spool.Hash) ([]byte, error) {
 		return nil, fmt.Errorf("rule set %x: %w", hash, spool.ErrNotFound)
 	}
 	return bytes.Clone(rules), nil
+}
+
+// AddRuleSet implements spool.Spool.
+func (s *Spool) AddRuleSet(ctx context.Context, hash spool.Hash, source []byte) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	if _, ok := s.rules[hash]; !ok {
+		s.rules[hash] = bytes.Clone(source)
+	}
+	return nil
 }
 
 // Message implements spool.Spool.

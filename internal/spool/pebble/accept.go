@@ -31,12 +31,12 @@ func (s *Spool) Accept(ctx context.Context, a spool.Acceptance) (spool.Content, 
 	defer s.leave()
 	m := a.Message
 	m.Size = in.Size()
-	admitted := &admission{acceptance: &a, message: &m, streamed: in.spilled > 0}
+	admitted := &admission{message: &m, items: a.Items, owner: a.Owner, until: a.Until, streamed: in.spilled > 0}
 	if err := s.state.expect(admitted); err != nil {
 		releaseContent(in.end())
 		return nil, err
 	}
-	batch := s.acceptance(admitted, in)
+	batch := s.acceptance(admitted, in, a.Rules)
 	content := in.end()
 	if err := s.makeDurable(batch, admitted); err != nil {
 		releaseContent(content)
@@ -54,31 +54,33 @@ func releaseContent(c spool.Content) {
 
 // admission is a message on its way to being durable.
 type admission struct {
-	acceptance *spool.Acceptance
-	message    *spool.Message
-	streamed   bool
-	leases     []*lease // of its items, nobody's yet
+	message  *spool.Message
+	items    []spool.Item
+	owner    string // who gets them
+	until    time.Time
+	streamed bool
+	leases   []*lease // of its items, nobody's yet
 }
 
 // acceptance is the batch of a message.
-func (s *Spool) acceptance(ad *admission, in *incoming) *pebble.Batch {
-	a, m := ad.acceptance, ad.message
+func (s *Spool) acceptance(ad *admission, in *incoming, rules []byte) *pebble.Batch {
+	m := ad.message
 	size := batchOverhead + in.buffer.Size() + len(m.Trace)
-	storesRules := len(a.Rules) > 0 && !s.rules.has(m.RuleSet)
+	storesRules := len(rules) > 0 && !s.rules.has(m.RuleSet)
 	if storesRules {
-		size += len(a.Rules)
+		size += len(rules)
 	}
 	batch := s.db.NewBatchWithSize(size)
 	if storesRules {
-		set(batch, appendRulesKey(nil, m.RuleSet), a.Rules)
+		set(batch, appendRulesKey(nil, m.RuleSet), rules)
 	}
 	if ad.streamed {
 		singleDelete(batch, appendOrphanKey(nil, m.ID))
 	}
 	setContent(batch, in)
 	setMessage(batch, m, ad.streamed)
-	for i := range a.Items {
-		setItem(batch, &a.Items[i], m)
+	for i := range ad.items {
+		setItem(batch, &ad.items[i], m)
 	}
 	return batch
 }
@@ -135,21 +137,25 @@ func (s *Spool) takeBack(ad *admission, committed error) {
 
 // expect makes leases that are nobody's for the items of a message that is being written.
 func (st *state) expect(ad *admission) error {
-	a := ad.acceptance
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.flights[ad.message.ID] != nil {
 		return fmt.Errorf("accept %s: it is there already: %w", ad.message.ID, spool.ErrInvalid)
 	}
+	st.conceive(ad)
+	return nil
+}
+
+// conceive is expect for a message that there is none of.
+func (st *state) conceive(ad *admission) {
 	f := st.flightOf(ad.message.ID)
-	f.message, f.streamed, f.items, f.counted = ad.message, ad.streamed, len(a.Items), true
-	ad.leases = make([]*lease, len(a.Items))
-	for i := range a.Items {
-		l := st.laneOf(a.Items[i].Lane)
-		ad.leases[i] = st.hold(l, orderOf(&a.Items[i]), f)
+	f.message, f.streamed, f.items, f.counted = ad.message, ad.streamed, len(ad.items), true
+	ad.leases = make([]*lease, len(ad.items))
+	for i := range ad.items {
+		l := st.laneOf(ad.items[i].Lane)
+		ad.leases[i] = st.hold(l, orderOf(&ad.items[i]), f)
 		st.enter(l, f)
 	}
-	return nil
 }
 
 // admit hands out the items of a message that is durable.
@@ -157,7 +163,7 @@ func (st *state) admit(ad *admission) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, l := range ad.leases {
-		st.hand(l, ad.acceptance.Owner, nanos(ad.acceptance.Until))
+		st.hand(l, ad.owner, nanos(ad.until))
 	}
 }
 
@@ -165,6 +171,10 @@ func (st *state) admit(ad *admission) {
 func (st *state) reject(ad *admission) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.miscarry(ad)
+}
+
+func (st *state) miscarry(ad *admission) {
 	for _, l := range ad.leases {
 		st.forget(l)
 		st.leave(l.lane, l.at, l.flight)

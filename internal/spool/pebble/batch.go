@@ -31,6 +31,18 @@ func setContent(b *pebble.Batch, in *incoming) {
 	}
 }
 
+// setBirth writes a message that is born of a settlement, whole.
+func setBirth(b *pebble.Batch, ad *admission, content []byte) {
+	for offset := 0; offset < len(content); offset += spool.ChunkOctets {
+		piece := content[offset:min(len(content), offset+spool.ChunkOctets)]
+		set(b, appendContentKey(nil, ad.message.ID, int64(offset)), piece)
+	}
+	setMessage(b, ad.message, false)
+	for i := range ad.items {
+		setItem(b, &ad.items[i], ad.message)
+	}
+}
+
 // setMessage writes a message's record.
 func setMessage(b *pebble.Batch, m *spool.Message, streamed bool) {
 	var scratch [1024]byte
@@ -46,7 +58,7 @@ func setItem(b *pebble.Batch, i *spool.Item, m *spool.Message) {
 	var key [128]byte
 	var record [512]byte
 	set(b, appendItemKey(key[:0], i.ItemKey), spool.AppendItem(record[:0], i))
-	set(b, appendLaneKey(key[:0], i.Lane, orderOf(i)), appendLaneValue(record[:0], m))
+	set(b, appendLaneKey(key[:0], i.Lane, orderOf(i)), appendLaneValue(record[:0], i, m))
 }
 
 // removeItem takes away an item and its place.

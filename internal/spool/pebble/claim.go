@@ -62,6 +62,7 @@ func (st *state) takeFront(w *want) (unread *lane, next time.Time) {
 		return nil, time.Time{}
 	}
 	for len(w.taken) < w.n {
+		st.awaitFirst(l, w.now)
 		at, ok := l.pop(w.now)
 		if !ok {
 			break
@@ -94,9 +95,15 @@ func (s *Spool) refill(l *lane) error {
 		l.touched = nil // the bound stays, and all of it is behind the bound
 		return err
 	}
-	l.merge(read, more, func(o order) bool { return s.state.leases[o.key()] != nil })
+	l.merge(read, more, s.state.isLeased)
 	s.state.drop(l)
 	return nil
+}
+
+// isLeased reports whether the item at o is claimed or being written. One that is only looked up stays in the front.
+func (st *state) isLeased(o order) bool {
+	l := st.leases[o.key()]
+	return l != nil && !l.reserved
 }
 
 func (st *state) beginRefill(l *lane) (from order, ok bool) {

@@ -17,6 +17,8 @@ const (
 	reserveOctets  uint64 = 1 << 30
 	reservePercent uint64 = 5
 	diskCheckEvery        = 500 * time.Millisecond
+
+	reserveInodes uint64 = 1000 // or reservePercent of them where that is less
 )
 
 // reclaimEvery is how often, at most, space that settled messages hold is given back while it is short.
@@ -25,7 +27,8 @@ const reclaimEvery = 30 * time.Second
 // disk watches the free space.
 type disk struct {
 	usage     func() (vfs.DiskUsage, error)
-	reserve   uint64 // 0: the default
+	inodes    func() (free, total uint64, err error) // nil: there are always enough
+	reserve   uint64                                 // 0: the default
 	short     atomic.Pointer[string]
 	room      atomic.Int64 // octets that are free beyond the reserve; negative: short
 	promised  atomic.Int64 // octets, by Reserve
@@ -86,12 +89,30 @@ func (d *disk) check() {
 		reserve = max(reserveOctets, usage.TotalBytes/100*reservePercent)
 	}
 	d.room.Store(difference(usage.AvailBytes, reserve))
-	if usage.AvailBytes >= reserve {
+	reason := d.noInodes()
+	if usage.AvailBytes < reserve {
+		reason = fmt.Sprintf("disk: %d MiB free, %d MiB are reserved", usage.AvailBytes>>20, reserve>>20)
+	}
+	if reason == "" {
 		d.short.Store(nil)
 		return
 	}
-	reason := fmt.Sprintf("disk: %d MiB free, %d MiB are reserved", usage.AvailBytes>>20, reserve>>20)
+	d.room.Store(min(-1, d.room.Load()))
 	d.short.Store(&reason)
+}
+
+// noInodes says that there are too few inodes: a disk may have room, and none for another file. A file system that cannot say,
+// or makes them as they are needed, has enough.
+func (d *disk) noInodes() (reason string) {
+	if d.inodes == nil {
+		return ""
+	}
+	free, total, err := d.inodes()
+	reserve := min(reserveInodes, total/100*reservePercent)
+	if err != nil || free >= reserve {
+		return ""
+	}
+	return fmt.Sprintf("disk: %d inodes free, %d are reserved", free, reserve)
 }
 
 // difference is a - b, or as near to it as there is.

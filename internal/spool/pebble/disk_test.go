@@ -49,6 +49,61 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// TestInodes: a disk without inodes is as short as one without room (S29).
+func TestInodes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		free, total uint64
+		err         error
+		short       bool
+	}{
+		{"enough", 1000, 1 << 20, nil, false},
+		{"too few", 999, 1 << 20, nil, true},
+		{"none", 0, 1 << 20, nil, true},
+		{"few in all, enough", 20, 400, nil, false},
+		{"few in all, too few", 19, 400, nil, true},
+		{"made as they are needed", 0, 0, nil, false},
+		{"cannot say", 0, 1 << 20, errors.New("no such call"), false},
+	} {
+		d := &disk{
+			usage:  func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: 50 * gib, TotalBytes: 100 * gib}, nil },
+			inodes: func() (free, total uint64, err error) { return c.free, c.total, c.err },
+		}
+		s := &Spool{disk: d}
+		d.check()
+		if reason, short := s.Short(); short != c.short || short != strings.Contains(reason, "inodes") {
+			t.Errorf("%s: got %v, %q", c.name, short, reason)
+		}
+		if _, _, ok := s.Reserve(0); ok == c.short {
+			t.Errorf("%s: room is promised: %v", c.name, ok)
+		}
+	}
+}
+
+// TestMemTableSize: the log leaves room for mail on a small disk (S29).
+func TestMemTableSize(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		total uint64
+		err   error
+		want  uint64
+	}{
+		{"large disk", 1000 * gib, nil, 16 << 20},
+		{"1 GiB", gib, nil, 16 << 20},
+		{"half a GiB", gib / 2, nil, 8 << 20},
+		{"64 MiB", 64 << 20, nil, 1 << 20},
+		{"tiny", 1 << 20, nil, 1 << 20},
+		{"cannot say", 0, errors.New("no such call"), 16 << 20},
+	} {
+		got := memTableSize(func() (vfs.DiskUsage, error) { return vfs.DiskUsage{TotalBytes: c.total}, c.err })
+		if got != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 // TestShortWithinASecond: mail is refused within a second of space being short, and taken again without a restart (S29).
 func TestShortWithinASecond(t *testing.T) {
 	t.Parallel()
@@ -164,7 +219,7 @@ func TestLogger(t *testing.T) {
 	if got := line.String(); strings.Contains(got, "nothing") || !strings.Contains(got, "spool: went wrong 2") {
 		t.Errorf("logged %q", got)
 	}
-	options(Config{Logger: jsonLog(&line)}, newMetrics(nil)).EventListener.DataCorruption(pebble.DataCorruptionInfo{Path: "000001.sst"})
+	options(Config{Logger: jsonLog(&line)}.withDefaults("spool"), newMetrics(nil)).EventListener.DataCorruption(pebble.DataCorruptionInfo{Path: "000001.sst"})
 	if !strings.Contains(line.String(), "000001.sst") {
 		t.Errorf("corruption is not logged: %q", line.String())
 	}

@@ -173,8 +173,9 @@ func parseLaneKey(key []byte) (lane []byte, o order, err error) {
 }
 
 // appendLaneValue is what the lane index says of an item: its message's size and the start of its rule set's hash.
-func appendLaneValue(dst []byte, m *spool.Message) []byte {
-	return append(binary.AppendUvarint(dst, uint64(max(m.Size, 0))), m.RuleSet[:hashPrefix]...)
+func appendLaneValue(dst []byte, i *spool.Item, m *spool.Message) []byte {
+	_, rules := i.Rules(m)
+	return append(binary.AppendUvarint(dst, uint64(max(m.Size, 0))), rules[:hashPrefix]...)
 }
 
 func parseLaneValue(value []byte) (size int64, rules [hashPrefix]byte, err error) {

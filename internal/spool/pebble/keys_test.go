@@ -114,7 +114,7 @@ func TestMessagesKeys(t *testing.T) {
 // FuzzLaneIndex reads keys and values of the lane index: what is taken comes back the same.
 func FuzzLaneIndex(f *testing.F) {
 	m := spooltest.Message()
-	f.Add(appendLaneKey(nil, "process", order{due: 5, message: m.ID}), appendLaneValue(nil, &m))
+	f.Add(appendLaneKey(nil, "process", order{due: 5, message: m.ID}), appendLaneValue(nil, &spool.Item{}, &m))
 	f.Add([]byte{keyFormat, spaceLanes, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, []byte{0xff})
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		if name, o, err := parseLaneKey(key); err == nil {
@@ -126,7 +126,7 @@ func FuzzLaneIndex(f *testing.F) {
 		if size, rules, err := parseLaneValue(value); err == nil {
 			m := spool.Message{Size: size}
 			copy(m.RuleSet[:], rules[:])
-			again, back, err := parseLaneValue(appendLaneValue(nil, &m))
+			again, back, err := parseLaneValue(appendLaneValue(nil, &spool.Item{}, &m))
 			if err != nil || again != size || back != rules {
 				t.Fatalf("value does not come back: %v", err)
 			}

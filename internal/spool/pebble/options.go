@@ -6,12 +6,15 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // How the store is tuned. Source: measured, docs/performance.md. Memtables and cache lie on the collector's heap in a
 // binary without cgo, so that about twice as much is resident; larger ones are no faster.
 const (
 	memTableOctets   = 16 << 20  // what comes and goes within it is never written to a table
+	memTableLeast    = 1 << 20   // on a small disk; see memTableSize
+	memTableShare    = 64        // of the disk, at most
 	memTablesMax     = 3         // then writers wait for a flush
 	cacheOctets      = 32 << 20  // the memtables count within it, or nothing would be left for blocks
 	walOctetsPerSync = 1 << 20   // streamed content goes to the disk steadily, not all with the next sync
@@ -24,12 +27,13 @@ const (
 // options are the store's. The format is pinned: a newer version of the library must not make the directory unreadable
 // for the one before. Value separation is left off: it is experimental in this version.
 func options(c Config, m *metrics) *pebble.Options {
+	l := &logger{log: c.Logger, exit: c.Exit}
 	o := &pebble.Options{
-		FS:                          c.FS,
+		FS:                          logFS{FS: c.FS, fatal: l.Fatalf},
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
-		Logger:                      &logger{log: c.Logger, exit: c.Exit},
+		Logger:                      l,
 		CacheSize:                   cacheOctets,
-		MemTableSize:                memTableOctets,
+		MemTableSize:                memTableSize(c.Usage),
 		MemTableStopWritesThreshold: memTablesMax,
 		WALBytesPerSync:             walOctetsPerSync,
 		L0CompactionThreshold:       l0Compact,
@@ -50,6 +54,16 @@ func options(c Config, m *metrics) *pebble.Options {
 	}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(filterBits) // the levels below have it from there
 	return o
+}
+
+// memTableSize is that of a memtable, and with it that of a file of the log, of which there are up to memTablesMax + 1, each
+// of its full size from the start: on a small disk they must leave room for mail.
+func memTableSize(usage func() (vfs.DiskUsage, error)) uint64 {
+	u, err := usage()
+	if err != nil {
+		return memTableOctets
+	}
+	return min(memTableOctets, max(memTableLeast, u.TotalBytes/memTableShare))
 }
 
 // logger is what the store reports to.

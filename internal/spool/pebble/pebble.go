@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,8 @@ type Config struct {
 	FS    vfs.FS
 	Exit  func(status int)
 	Usage func() (vfs.DiskUsage, error) // of the file system that the directory is on
+	// Inodes is how many are free, and how many there are, on that file system.
+	Inodes func() (free, total uint64, err error)
 }
 
 // Spool implements spool.Spool. Journal gives its spool.Journal.
@@ -76,12 +79,12 @@ func Open(dir string, c Config) (*Spool, error) {
 		state:      newState(),
 		budget:     c.Budget,
 		log:        c.Logger,
-		disk:       &disk{usage: c.Usage, reserve: c.Reserve},
+		disk:       &disk{usage: c.Usage, inodes: c.Inodes, reserve: c.Reserve},
 		commitWait: commitWait,
 		sync:       pebble.Sync,
 	}
 	s.metrics = newMetrics(s)
-	db, err := pebble.Open(dir, options(c, s.metrics))
+	db, err := openStore(dir, options(c, s.metrics))
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", dir, err)
 	}
@@ -96,6 +99,21 @@ func Open(dir string, c Config) (*Spool, error) {
 	return s, nil
 }
 
+// openStore opens the store, which panics when the directory cannot be synced: to those who start the process that is one
+// line as any other that says why it cannot be started.
+func openStore(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			failed, ok := cause.(error)
+			if _, broken := cause.(runtime.Error); broken || !ok {
+				panic(cause)
+			}
+			err = failed
+		}
+	}()
+	return pebble.Open(dir, o)
+}
+
 func (c Config) withDefaults(dir string) Config {
 	if c.Budget == nil {
 		c.Budget = spool.NewBudget(0)
@@ -105,13 +123,22 @@ func (c Config) withDefaults(dir string) Config {
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default
+		if c.Inodes == nil {
+			c.Inodes = func() (free, total uint64, err error) { return inodesOf(dir) }
+		}
 	}
 	if c.Exit == nil {
 		c.Exit = os.Exit
 	}
 	if c.Usage == nil {
 		fs := c.FS
-		c.Usage = func() (vfs.DiskUsage, error) { return fs.GetDiskUsage(dir) }
+		c.Usage = func() (vfs.DiskUsage, error) {
+			usage, err := fs.GetDiskUsage(dir)
+			if errors.Is(err, os.ErrNotExist) { // it is yet to be made
+				return fs.GetDiskUsage(fs.PathDir(dir))
+			}
+			return usage, err
+		}
 	}
 	return c
 }

@@ -121,7 +121,7 @@ func (s *Spool) remakeLaneIndex() error {
 			continue
 		}
 		if item, err := spool.DecodeItem(it.Value()); err == nil {
-			set(batch, appendLaneKey(nil, item.Lane, orderOf(&item)), appendLaneValue(nil, m))
+			set(batch, appendLaneKey(nil, item.Lane, orderOf(&item)), appendLaneValue(nil, &item, m))
 		}
 	}
 	if err := it.Error(); err != nil {

@@ -47,6 +47,7 @@ type part struct {
 	*spool.Settlement
 	out  []*lease
 	in   []*lease
+	born []*admission
 	last []*flight // messages that it leaves without items
 }
 
@@ -75,6 +76,9 @@ func (p *part) write(batch *pebble.Batch) {
 	for i := range p.In {
 		setItem(batch, &p.In[i], p.in[i].flight.record())
 	}
+	for i, ad := range p.born {
+		setBirth(batch, ad, p.Births[i].Content)
+	}
 	for _, f := range p.last {
 		removeMessage(batch, f.record(), f.streamed || f.message == nil)
 	}
@@ -101,10 +105,15 @@ func (st *state) reserve(settlements []spool.Settlement) (*settling, map[int]err
 	return c, failed
 }
 
-// isSettling reports whether another call is settling a message of t.
+// isSettling reports whether another call is settling a message of t, or looks up an item that t brings in anew.
 func (st *state) isSettling(t spool.Settlement) bool {
 	for _, key := range t.Out {
 		if f := st.flights[key.Message]; f != nil && f.settling != nil {
+			return true
+		}
+	}
+	for i := range t.In {
+		if l := st.leases[t.In[i].ItemKey]; l != nil && l.reserved {
 			return true
 		}
 	}
@@ -126,6 +135,16 @@ func (st *state) reservePart(c *settling, t *spool.Settlement) error {
 			return fmt.Errorf("item %s/%d comes in while it is there: %w", l.at.message, l.at.seq, spool.ErrInvalid)
 		}
 	}
+	if err := st.unborn(t); err != nil {
+		return err
+	}
+	for i := range t.Births {
+		m := t.Births[i].Message
+		m.Size = int64(len(t.Births[i].Content))
+		ad := &admission{message: &m, items: t.Births[i].Items}
+		st.conceive(ad)
+		p.born = append(p.born, ad)
+	}
 	for _, l := range p.out {
 		l.busy = true
 		l.flight.settling = c
@@ -145,6 +164,16 @@ func (st *state) reservePart(c *settling, t *spool.Settlement) error {
 		}
 	}
 	c.parts = append(c.parts, p)
+	return nil
+}
+
+// unborn returns an error when a message that is to be born is there.
+func (st *state) unborn(t *spool.Settlement) error {
+	for i := range t.Births {
+		if id := t.Births[i].Message.ID; st.flights[id] != nil {
+			return fmt.Errorf("birth of %s: it is there already: %w", id, spool.ErrInvalid)
+		}
+	}
 	return nil
 }
 
@@ -178,6 +207,11 @@ func (st *state) finishPart(p *part) {
 		}
 		st.hand(l, owner, nanos(p.Until))
 	}
+	for _, ad := range p.born {
+		for _, l := range ad.leases {
+			st.hand(l, "", 0)
+		}
+	}
 }
 
 // undo gives back what was taken hold of.
@@ -186,6 +220,9 @@ func (st *state) undo(c *settling) {
 	defer st.mu.Unlock()
 	for i := range c.parts {
 		p := &c.parts[i]
+		for _, ad := range p.born {
+			st.miscarry(ad)
+		}
 		for j, l := range p.in {
 			l.flight.add(-1)
 			st.leave(st.laneOf(p.In[j].Lane), orderOf(&p.In[j]), l.flight)

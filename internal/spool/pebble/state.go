@@ -15,7 +15,7 @@ import (
 // lock is never held while the disk is waited for.
 type state struct {
 	mu      sync.Mutex
-	settled *sync.Cond // a settlement has ended
+	settled *sync.Cond // a settlement has ended, or a reservation
 	window  window     // of lanes
 	lanes   map[spool.Lane]*lane
 	leases  map[spool.ItemKey]*lease
@@ -32,6 +32,8 @@ type lease struct {
 	until   int64  // see end
 	renewal uint32 // of the owner's renewals, the last before this lease
 	busy    bool   // a settlement that takes the item out, or brings it in, is being written
+
+	reserved bool // ClaimItems looks the item up; lane, flight and all of at but the key are not known yet
 }
 
 // owner has claimed items.

@@ -1,6 +1,8 @@
 package spooltest
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,7 @@ func Compare(t *testing.T, open Opener) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"accept":  h.accept,
 			"claim":   h.claim,
+			"choose":  h.choose,
 			"settle":  h.settle,
 			"release": h.release,
 			"renew":   h.renew,
@@ -125,6 +128,38 @@ func (h *history) claim(t *rapid.T) {
 	h.same("claimed", itemsOf(answers[0]), itemsOf(answers[1]))
 	h.same("next", nexts[0], nexts[1])
 	h.hold(owner, itemsOf(answers[0])...)
+}
+
+// choose claims items by their keys, some of which are claimed or gone.
+func (h *history) choose(t *rapid.T) {
+	var chosen []spool.ItemKey
+	for i := range h.messages {
+		last := h.sequence[spool.ItemKey{Message: h.messages[i].ID}]
+		for seq := range last + 1 {
+			if rapid.IntRange(0, 3).Draw(t, "chosen") == 0 {
+				chosen = append(chosen, spool.ItemKey{Message: h.messages[i].ID, Seq: seq})
+			}
+		}
+	}
+	owner, until := historyOwners.Draw(t, "owner"), h.until(t)
+	var answers [2][]spool.Item
+	for i, s := range h.both {
+		claimed, err := s.ClaimItems(h.context.Context(), owner, h.now, until, chosen)
+		if err != nil {
+			h.Fatalf("claim items: %v", err)
+		}
+		answers[i] = sorted(itemsOf(claimed))
+	}
+	h.same("chosen", answers[0], answers[1])
+	h.hold(owner, answers[0]...)
+}
+
+// sorted orders items by their keys.
+func sorted(items []spool.Item) []spool.Item {
+	slices.SortFunc(items, func(a, b spool.Item) int {
+		return cmp.Or(bytes.Compare(a.Message[:], b.Message[:]), cmp.Compare(a.Seq, b.Seq))
+	})
+	return items
 }
 
 // pick takes a holding of those that are left, if any.

@@ -39,6 +39,10 @@ func Run(t *testing.T, open Opener) {
 		"rule set is kept once":               testRuleSet,
 		"claim in order and when due":         testClaimOrder,
 		"what accept claimed":                 testAcceptClaims,
+		"chosen items are claimed":            testClaimItems,
+		"chosen items of others":              testClaimItemsOfOthers,
+		"chosen items beside workers":         testClaimItemsBesideWorkers,
+		"rule set of an item's own":           testAddRuleSet,
 		"leases end for others":               testLeaseEnd,
 		"leases do not end for their owner":   testOwnLease,
 		"renewed leases last":                 testRenew,
@@ -49,6 +53,8 @@ func Run(t *testing.T, open Opener) {
 		"settle refuses lost leases whole":    testSettleLost,
 		"settle says which failed":            testSettleSome,
 		"settlements that are refused":        testSettleRefusals,
+		"settle bears messages":               testBirths,
+		"births that are refused":             testBirthRefusals,
 		"scan goes on after an item":          testScan,
 		"lanes are counted":                   testLanes,
 		"long lanes":                          testLongLane,
@@ -423,6 +429,8 @@ func calls(ctx context.Context, f *fixture) map[string]error {
 	errs := map[string]error{}
 	_, errs["begin"] = f.Begin(ctx, m.ID)
 	_, _, errs["claim"] = f.Claim(ctx, "l", 1, "a", Epoch, after(1))
+	_, errs["claim items"] = f.ClaimItems(ctx, "a", Epoch, after(1), keys(item))
+	errs["add rule set"] = f.AddRuleSet(ctx, m.RuleSet, []byte("rules"))
 	errs["settle"] = f.Settle(ctx, spool.Settlement{Owner: "a", Out: keys(item)})
 	errs["release"] = f.Release(ctx, "a", item.ItemKey)
 	errs["renew"] = f.Renew(ctx, "a", after(1))
