@@ -1,5 +1,5 @@
 // Package trace keeps, for each message and session, what was decided and done and why: the values that policy and rule
-// return, and each step's outcome. Open a Log, Append events, Get the record of an id.
+// return, and each step's outcome. Open a Log, Append events, Get the record of an id, Find ids by what is known of them.
 //
 // Events are gathered into compressed frames of daily files (frame.go, segment.go) with an index beside them, and are
 // not synced: a crash may take the last of them. Mail never waits for them and never fails by them; what cannot be kept
@@ -31,6 +31,7 @@ type Event struct {
 	Decided  *Decided  `json:"decided,omitempty"`
 	Attempt  *Attempt  `json:"attempt,omitempty"`
 	Held     *Held     `json:"held,omitempty"`
+	Steered  *Steered  `json:"steered,omitempty"`
 	Ended    *Ended    `json:"ended,omitempty"`
 }
 
@@ -74,18 +75,28 @@ type Decided struct {
 
 // Attempt is one try of one step, or its refusal before any try.
 type Attempt struct {
+	RuleSetID  string        `json:"ruleSetId,omitempty"`
 	Rule       int           `json:"rule"`
 	RuleName   string        `json:"ruleName,omitempty"`
 	Action     int           `json:"action"`
 	ActionName string        `json:"actionName"`
 	Lane       string        `json:"lane,omitempty"`
 	Number     int           `json:"number"`           // 1 for the first
-	Status     string        `json:"status"`           // SUCCESS, FAILURE, IN_PROGRESS
+	Status     string        `json:"status"`           // SUCCESS, FAILURE, IN_PROGRESS; of a simulation QUEUED
 	Target     string        `json:"target,omitempty"` // host:port
+	TLS        *TLS          `json:"tls,omitempty"`    // of the connection; nil: in clear, or there was none
 	Recipients []Reply       `json:"recipients"`
 	Reason     string        `json:"reason,omitempty"`
 	Next       time.Time     `json:"next,omitzero"` // when it is tried again
 	Took       time.Duration `json:"took,omitzero"` // nanoseconds
+}
+
+// TLS is how a connection to a next hop was protected.
+type TLS struct {
+	Version  string `json:"version"` // TLSv1.2 or TLSv1.3
+	Cipher   string `json:"cipher"`
+	Verified bool   `json:"verified"`       // the certificate is good for the name of the relay
+	Peer     string `json:"peer,omitempty"` // the name in the certificate; proven only if verified
 }
 
 // Reply is what was answered for one recipient.
@@ -99,6 +110,16 @@ type Held struct {
 	Lane       string   `json:"lane"`
 	Recipients []string `json:"recipients"`
 	Reason     string   `json:"reason"`
+}
+
+// Steered is what an operator did to a message, or to some of its recipients.
+type Steered struct {
+	Act        string   `json:"act"` // HOLD, RELEASE, RETRY, BOUNCE, DISCARD, REROUTE
+	By         string   `json:"by"`  // the access key id
+	Lane       string   `json:"lane"`
+	To         string   `json:"to,omitempty"`        // the lane it went to; empty: none
+	RuleSetID  string   `json:"ruleSetId,omitempty"` // REROUTE: whose rules it is taken through
+	Recipients []string `json:"recipients"`
 }
 
 // Record is everything known of one message or session.

@@ -105,26 +105,33 @@ func (c *codec) unpack(data []byte) (lines []byte, length int, err error) {
 //	octets 4-7    how many marks, little-endian
 //	octets 8-15   the frame's offset, little-endian
 //	octets 16-19  the frame's length with header, little-endian
-//	              marks of 8 octets
+//	octets 20-27  the time of the earliest event that Find lists, ms since 1970, little-endian; not in format 1
+//	octets 28-35  that of the latest; not in format 1
+//	              marks of 8 octets; those of format 1 are of ids only
 //	              CRC-32C of all before, little-endian
 const (
-	entryFormat byte = 1
-	entryOctets      = 20
-	markOctets       = 8
-	sumOctets        = 4
-	maxMarks         = maxFrame / 64 // a line is longer, so that more cannot be
+	entryFormat    byte = 2
+	entryFormatIDs byte = 1 // written before Find was
+	entryOctets         = 36
+	entryOctetsIDs      = 20
+	markOctets          = 8
+	sumOctets           = 4
+	maxMarks            = maxFrame / 4 // of ids and words: each has more octets in a line
 )
 
-// mark stands for a message or session in an index: the last octets of its id, which are random.
+// mark stands in an index for a message or session, by the last octets of its id, which are random; or for a word, by a
+// hash (word.go).
 type mark [markOctets]byte
 
 func markOf(id message.ID) mark { return mark(id[len(id)-markOctets:]) }
 
 // entry is where a frame is and what it has.
 type entry struct {
-	offset int64
-	length int
-	marks  []byte
+	offset       int64
+	length       int
+	marks        []byte
+	idsOnly      bool  // of format 1: it has no words and no times
+	since, until int64 // see the form
 }
 
 // has reports whether the frame may have events of the mark.
@@ -139,66 +146,69 @@ func (e *entry) has(m mark) bool {
 
 func (e *entry) append(dst []byte) []byte {
 	start := len(dst)
-	dst = append(dst, entryFormat, 0, 0, 0)
+	format := entryFormat
+	if e.idsOnly {
+		format = entryFormatIDs
+	}
+	dst = append(dst, format, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(e.marks)/markOctets))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(e.offset))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(e.length))
+	if !e.idsOnly {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(e.since))
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(e.until))
+	}
 	dst = append(dst, e.marks...)
 	return binary.LittleEndian.AppendUint32(dst, sum(dst[start:]))
 }
 
 // parseEntry reads the entry that index begins with, and returns the rest.
 func parseEntry(index []byte) (e entry, rest []byte, err error) {
-	if len(index) < entryOctets+sumOctets {
-		return e, nil, errTorn
-	}
-	if index[0] != entryFormat {
-		return e, nil, fmt.Errorf("index format %d, this version reads %d: %w", index[0], entryFormat, errNewer)
+	head, err := entryHead(index)
+	if err != nil {
+		return e, nil, err
 	}
 	count := binary.LittleEndian.Uint32(index[4:])
-	if count > maxMarks || len(index) < entryOctets+int(count)*markOctets+sumOctets {
+	if count > maxMarks || len(index) < head+int(count)*markOctets+sumOctets {
 		return e, nil, errTorn
 	}
-	end := entryOctets + int(count)*markOctets
+	end := head + int(count)*markOctets
 	if binary.LittleEndian.Uint32(index[end:]) != sum(index[:end]) {
 		return e, nil, errTorn
 	}
 	e.offset = int64(binary.LittleEndian.Uint64(index[8:]))
 	e.length = int(binary.LittleEndian.Uint32(index[16:]))
-	e.marks = index[entryOctets:end]
+	e.marks = index[head:end]
+	if e.idsOnly = head == entryOctetsIDs; !e.idsOnly {
+		e.since = int64(binary.LittleEndian.Uint64(index[20:]))
+		e.until = int64(binary.LittleEndian.Uint64(index[28:]))
+	}
 	if e.offset < 0 || e.length < headerOctets || e.length > headerOctets+maxFrame {
 		return e, nil, errTorn
 	}
 	return e, index[end+sumOctets:], nil
 }
 
+// entryHead is the length of what stands before the marks of an entry.
+func entryHead(index []byte) (octets int, err error) {
+	if len(index) == 0 {
+		return 0, errTorn
+	}
+	switch index[0] {
+	case entryFormat:
+		octets = entryOctets
+	case entryFormatIDs:
+		octets = entryOctetsIDs
+	default:
+		return 0, fmt.Errorf("index format %d, this version reads %d: %w", index[0], entryFormat, errNewer)
+	}
+	if len(index) < octets+sumOctets {
+		return 0, errTorn
+	}
+	return octets, nil
+}
+
 func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
-
-// marker gathers the marks of a frame, each once.
-type marker struct {
-	seen  map[mark]struct{}
-	marks []byte
-}
-
-func (m *marker) add(id message.ID) {
-	if id.IsZero() {
-		return
-	}
-	key := markOf(id)
-	if _, ok := m.seen[key]; ok {
-		return
-	}
-	if m.seen == nil {
-		m.seen = map[mark]struct{}{}
-	}
-	m.seen[key] = struct{}{}
-	m.marks = append(m.marks, key[:]...)
-}
-
-func (m *marker) reset() {
-	clear(m.seen)
-	m.marks = m.marks[:0]
-}
 
 // eachLine calls do for every line until it returns false.
 func eachLine(lines []byte, do func(line []byte) bool) {

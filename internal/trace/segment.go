@@ -1,12 +1,9 @@
 package trace
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-
-	"sluice/internal/message"
 )
 
 // segment is a data file and its index, being written.
@@ -93,14 +90,10 @@ func (seg *segment) readTail(c *codec) error {
 		}
 		var m marker
 		eachLine(lines, func(line []byte) bool {
-			var ids struct{ Message, Session message.ID }
-			if json.Unmarshal(line, &ids) == nil {
-				m.add(ids.Message)
-				m.add(ids.Session)
-			}
+			m.takeLine(line)
 			return true
 		})
-		if err := seg.enter(len(frame), m.marks); err != nil {
+		if err := seg.enter(len(frame), &m); err != nil {
 			return err
 		}
 	}
@@ -122,16 +115,16 @@ func (seg *segment) nextFrame() ([]byte, error) {
 }
 
 // append writes a frame, then its entry.
-func (seg *segment) append(frame, marks []byte) error {
+func (seg *segment) append(frame []byte, m *marker) error {
 	if _, err := seg.data.WriteAt(frame, seg.size); err != nil {
 		return err
 	}
-	return seg.enter(len(frame), marks)
+	return seg.enter(len(frame), m)
 }
 
 // enter writes the entry of the frame at the end.
-func (seg *segment) enter(length int, marks []byte) error {
-	e := entry{offset: seg.size, length: length, marks: marks}
+func (seg *segment) enter(length int, m *marker) error {
+	e := entry{offset: seg.size, length: length, marks: m.marks, since: m.since, until: m.until}
 	encoded := e.append(nil)
 	if _, err := seg.index.WriteAt(encoded, seg.indexSize); err != nil {
 		return err

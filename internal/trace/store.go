@@ -76,8 +76,7 @@ func (s *store) add(e *Event) {
 		return
 	}
 	s.events++
-	s.marker.add(e.Message)
-	s.marker.add(e.Session)
+	s.marker.take(e)
 	if s.lines.Len() >= frameOctets {
 		s.flush()
 	}
@@ -110,7 +109,7 @@ func (s *store) writeFrame() error {
 		return err
 	}
 	s.packed = s.codec.pack(s.packed[:0], s.lines.Bytes())
-	return s.segment.append(s.packed, s.marker.marks)
+	return s.segment.append(s.packed, &s.marker)
 }
 
 // ready opens the segment that the next frame belongs to.
@@ -287,6 +286,51 @@ func (s *store) search(name string, m mark, do func(lines []byte) bool) error {
 		}
 	}
 	return nil
+}
+
+// backward calls do with the entry of every frame of a segment, the last first, until it returns false.
+func (s *store) backward(name string, do func(r frameReader, e *entry) bool) error {
+	index, err := os.ReadFile(s.path(name, indexSuffix))
+	if err != nil {
+		return err
+	}
+	data, err := os.Open(s.path(name, dataSuffix))
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	var entries []entry
+	for len(index) > 0 {
+		e, rest, err := parseEntry(index)
+		if err != nil {
+			break // being written, torn, or a newer version's
+		}
+		entries = append(entries, e)
+		index = rest
+	}
+	for i := range slices.Backward(entries) {
+		if !do(frameReader{s, data, name}, &entries[i]) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// frameReader reads frames of an open segment.
+type frameReader struct {
+	store *store
+	data  *os.File
+	name  string
+}
+
+// lines are the lines of a frame. One that cannot be read has none, and is logged (S30).
+func (r frameReader) lines(e *entry) [][]byte {
+	text, err := r.store.readFrame(r.data, e)
+	if err != nil {
+		r.store.config.Logger.Error("trace: cannot read frame", "name", r.name, "offset", e.offset, "error", err)
+		return nil
+	}
+	return slices.Collect(bytes.Lines(text))
 }
 
 func (s *store) readFrame(data *os.File, e *entry) ([]byte, error) {

@@ -563,11 +563,15 @@ func FuzzFrame(f *testing.F) {
 func FuzzIndex(f *testing.F) {
 	id := newID()
 	var m marker
-	m.add(id)
-	whole := (&entry{offset: 0, length: 100, marks: m.marks}).append(nil)
+	m.addID(id)
+	whole := (&entry{offset: 0, length: 100, marks: m.marks, idsOnly: true}).append(nil)
 	f.Add(whole)
 	f.Add(append(whole, whole[:30]...))
-	f.Add((&entry{offset: 1 << 40, length: 21}).append(nil))
+	f.Add((&entry{offset: 1 << 40, length: 21, idsOnly: true}).append(nil))
+	for _, e := range messageEvents(id, newID()) {
+		m.take(&e)
+	}
+	f.Add((&entry{offset: 7, length: 100, marks: m.marks, since: m.since, until: m.until}).append(nil))
 	f.Fuzz(func(t *testing.T, index []byte) {
 		for len(index) > 0 {
 			e, rest, err := parseEntry(index)
@@ -580,7 +584,8 @@ func FuzzIndex(f *testing.F) {
 			e.has(markOf(id))
 			printed := e.append(nil)
 			again, left, err := parseEntry(printed)
-			if err != nil || len(left) > 0 || again.offset != e.offset || again.length != e.length || string(again.marks) != string(e.marks) {
+			if err != nil || len(left) > 0 || again.offset != e.offset || again.length != e.length || string(again.marks) != string(e.marks) ||
+				again.idsOnly != e.idsOnly || again.since != e.since || again.until != e.until {
 				t.Fatalf("does not come back: %v", err)
 			}
 			index = rest
