@@ -104,7 +104,7 @@ func (p *Processor) Work(ctx context.Context, feed queue.Feed) {
 
 // step takes one message through its rule set. What cannot be read now is tried again later; what never can be is held.
 func (p *Processor) step(ctx context.Context, e *evaluation, w *queue.Work) queue.Result {
-	set, err := p.ruleSet(ctx, w.Message)
+	set, err := p.ruleSet(ctx, w)
 	if errors.Is(err, errUnusable) {
 		return never(w, err)
 	}
@@ -115,12 +115,27 @@ func (p *Processor) step(ctx context.Context, e *evaluation, w *queue.Work) queu
 	if err != nil {
 		return p.later(w, err)
 	}
-	if err := e.begin(set, w, header); err != nil {
+	result, err := p.evaluate(ctx, e, Task{Set: set, Message: w.Message, Item: &w.Item, Header: header})
+	if err != nil {
 		return never(w, err)
 	}
-	result := p.evaluate(ctx, e, w.Message)
-	p.cannotTell.Add(float64(e.reasons.CannotTell()))
 	return result
+}
+
+// Task is a message that is to go through a rule set, from where its item stands.
+type Task struct {
+	Set     *rule.Set
+	Message *spool.Message
+	Item    *spool.Item
+	Header  message.Header
+}
+
+// Evaluate returns what Work would settle for the task's item: whoever only wants to know what would become of a message
+// learns it from the same evaluation. An error says that no evaluation can begin where the item stands.
+func (p *Processor) Evaluate(ctx context.Context, t Task) (queue.Result, error) {
+	e := p.evaluations.Get().(*evaluation)
+	defer p.evaluations.Put(e)
+	return p.evaluate(ctx, e, t)
 }
 
 // never lets a message rest that no later attempt can process.
@@ -135,8 +150,12 @@ func (p *Processor) later(w *queue.Work, err error) queue.Result {
 
 // evaluate runs the rule set to its end. Every step is planned at once, so that its outcome is known: queued, or failed for
 // a configuration that cannot work.
-func (p *Processor) evaluate(ctx context.Context, e *evaluation, m *spool.Message) queue.Result {
+func (p *Processor) evaluate(ctx context.Context, e *evaluation, t Task) (queue.Result, error) {
+	m := t.Message
 	var result queue.Result
+	if err := e.begin(t); err != nil {
+		return result, err
+	}
 	last := rule.Outcome{}
 	for {
 		step, more := e.set.Next(&e.cursor, &e.facts, last, &e.reasons)
@@ -152,12 +171,14 @@ func (p *Processor) evaluate(ctx context.Context, e *evaluation, m *spool.Messag
 		last = rule.Outcome{Kind: rule.OutcomeQueued}
 		result.Next = append(result.Next, items...)
 	}
+	id, hash := t.Item.Rules(m)
 	result.Decided = &trace.Decided{
-		RuleSetID: m.RuleSetID, RuleSetHash: hex.EncodeToString(m.RuleSet[:]),
+		RuleSetID: id, RuleSetHash: hex.EncodeToString(hash[:]),
 		Rules: e.reasons.Explain(e.set, &e.cursor, &e.facts),
 	}
 	p.rest(e, m, &result)
-	return result
+	p.cannotTell.Add(float64(e.reasons.CannotTell()))
+	return result, nil
 }
 
 // failed is the trace of a step that was never begun.
@@ -199,21 +220,21 @@ type evaluation struct {
 }
 
 // begin makes ready for a message, at the point where its item stands.
-func (e *evaluation) begin(set *rule.Set, w *queue.Work, header message.Header) error {
-	m := w.Message
-	e.set = set
+func (e *evaluation) begin(t Task) error {
+	m := t.Message
+	e.set = t.Set
 	e.facts = rule.Facts{
 		ReversePath: m.Envelope.ReversePath.Received, Hello: m.Session.Hello, Client: m.Session.Client.Addr(),
-		TLS: m.Session.TLSVersion != "", TLSWrapped: m.Session.TLSWrapped, Certificate: m.Session.Certificate, Size: m.Size, Header: header,
+		TLS: m.Session.TLSVersion != "", TLSWrapped: m.Session.TLSWrapped, Certificate: m.Session.Certificate, Size: m.Size, Header: t.Header,
 	}
 	e.reasons.Reset()
-	if w.Item.Cursor != nil {
-		return set.Resume(&e.cursor, w.Item.Cursor)
+	if t.Item.Cursor != nil {
+		return e.set.Resume(&e.cursor, t.Item.Cursor)
 	}
-	root, err := message.ParseNode(w.Item.State)
+	root, err := message.ParseNode(t.Item.State)
 	if err != nil {
 		return fmt.Errorf("state of message %s: %w", m.ID, err)
 	}
-	e.cursor.Reset(root, w.Item.Recipients)
+	e.cursor.Reset(root, t.Item.Recipients)
 	return nil
 }

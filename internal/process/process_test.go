@@ -475,3 +475,37 @@ func TestRulesSeeTheCertificate(t *testing.T) {
 		}
 	}
 }
+
+// An item that an operator gave another rule set goes through that one, current or as it was, and the trace says so.
+func TestItemWithRulesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p, hash := newPlane(t, []mailmanager.Rule{{Actions: []mailmanager.RuleAction{relayTo("r-first")}}})
+	source, own := rule.Source([]mailmanager.Rule{{Actions: []mailmanager.RuleAction{relayTo("r-chosen")}}})
+	p.sources[own] = source
+	processor := newProcessor(p, false)
+	for _, test := range []struct {
+		name, id string
+		hash     spool.Hash
+		lane     spool.Lane
+	}{
+		{"none", "", spool.Hash{}, "relay/r-first"},
+		{"another", "rs-chosen", own, "relay/r-chosen"},
+		{"gone", "rs-gone", spool.Hash{1}, ""},
+	} {
+		w := work(t, hash, contents{text: content}, "x@a.example")
+		w.Item.RuleSetID, w.Item.RuleSet = test.id, test.hash
+		r := run(t, processor, w)[0]
+		if test.lane == "" {
+			if len(r.Held) != 1 || !strings.Contains(r.Held[0].Detail, "rs-gone") {
+				t.Errorf("%s: got %+v", test.name, r)
+			}
+			continue
+		}
+		if len(r.Next) != 1 || r.Next[0].Lane != test.lane || r.Next[0].RuleSet != (spool.Hash{}) {
+			t.Errorf("%s: got %+v, want one item in %s", test.name, r.Next, test.lane)
+		}
+		if id, _ := w.Item.Rules(w.Message); r.Decided.RuleSetID != id {
+			t.Errorf("%s: decided by %s, want %s", test.name, r.Decided.RuleSetID, id)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"sluice/internal/control"
+	"sluice/internal/queue"
 	"sluice/internal/rule"
 	"sluice/internal/spool"
 )
@@ -18,27 +19,28 @@ const maxOlderSets = 256
 var errUnusable = errors.New("no rules to go by")
 
 // ruleSet returns the rule set that the message is processed under, compiled: the one that was current when it was accepted
-// (Mail Manager, D19). Mostly that is still the current one.
-func (p *Processor) ruleSet(ctx context.Context, m *spool.Message) (*rule.Set, error) {
-	scope := control.Scope{Account: m.Session.Account, Region: m.Session.Region}
-	if current, ok := p.cfg.RuleSets.RuleSet(control.Key{Scope: scope, ID: m.RuleSetID}); ok && current.Hash == m.RuleSet {
+// (Mail Manager, D19), unless an operator chose another. Mostly that is still the current one.
+func (p *Processor) ruleSet(ctx context.Context, w *queue.Work) (*rule.Set, error) {
+	id, hash := w.Item.Rules(w.Message)
+	scope := control.Scope{Account: w.Message.Session.Account, Region: w.Message.Session.Region}
+	if current, ok := p.cfg.RuleSets.RuleSet(control.Key{Scope: scope, ID: id}); ok && current.Hash == hash {
 		return current.Set, nil
 	}
-	if set := p.older.get(m.RuleSet); set != nil {
+	if set := p.older.get(hash); set != nil {
 		return set, nil
 	}
-	source, err := p.cfg.Sources.RuleSet(ctx, m.RuleSet)
+	source, err := p.cfg.Sources.RuleSet(ctx, hash)
 	switch {
 	case errors.Is(err, spool.ErrNotFound), errors.Is(err, spool.ErrCorrupt):
-		return nil, fmt.Errorf("rule set %s as it was: %w: %w", m.RuleSetID, errUnusable, err)
+		return nil, fmt.Errorf("rule set %s as it was: %w: %w", id, errUnusable, err)
 	case err != nil:
-		return nil, fmt.Errorf("read rule set %s as it was: %w", m.RuleSetID, err)
+		return nil, fmt.Errorf("read rule set %s as it was: %w", id, err)
 	}
 	set, err := rule.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("compile rule set %s as it was: %w: %w", m.RuleSetID, errUnusable, err)
+		return nil, fmt.Errorf("compile rule set %s as it was: %w: %w", id, errUnusable, err)
 	}
-	p.older.put(m.RuleSet, set)
+	p.older.put(hash, set)
 	return set, nil
 }
 

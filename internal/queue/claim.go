@@ -180,7 +180,7 @@ func (q *Queue) own(w *Work) {
 
 // settleUnrun settles an item that did not run, in the spool alone or in memory as there is room.
 func (q *Queue) settleUnrun(w *Work, c *conclusion) {
-	e := &ending{work: w, in: c.in}
+	e := &ending{work: w, in: c.in, result: c.result}
 	q.keepPlaces(e)
 	q.unsettled++
 	q.record(w, c)

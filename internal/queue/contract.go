@@ -14,10 +14,12 @@ import (
 type Spool interface {
 	Contents
 	Claim(ctx context.Context, lane spool.Lane, n int, owner string, now, until time.Time) ([]spool.Claimed, time.Time, error)
+	ClaimItems(ctx context.Context, owner string, now, until time.Time, keys []spool.ItemKey) ([]spool.Claimed, error)
 	Settle(ctx context.Context, settlements ...spool.Settlement) error
 	Release(ctx context.Context, owner string, keys ...spool.ItemKey) error
 	Renew(ctx context.Context, owner string, until time.Time) error
 	Message(ctx context.Context, id message.ID) (*spool.Message, []spool.Item, error)
+	Scan(ctx context.Context, lane spool.Lane, after *spool.Item, n int) ([]spool.Claimed, error)
 	Lanes(ctx context.Context) ([]spool.LaneStat, error)
 }
 
@@ -51,6 +53,16 @@ type Executor interface {
 	Work(ctx context.Context, feed Feed)
 }
 
+// Reports makes the items by which senders learn what became of their mail, in lane report: it is where a step leads that
+// the queue itself ends. Mail Manager, E18 and E21.
+type Reports interface {
+	// Expired makes the item that follows one which was given up; why is what was last said of it.
+	Expired(item spool.Item, m *spool.Message, why string) spool.Item
+	// Delayed makes an item that goes beside one which is late and tried again until a time. It reports false when
+	// it is not late enough, or nobody is to be told.
+	Delayed(item spool.Item, m *spool.Message, why string, waited time.Duration, until time.Time) (spool.Item, bool)
+}
+
 // Settings are how a lane is run.
 type Settings struct {
 	Concurrency int  // workers at once; below 1 counts as 1
@@ -73,6 +85,8 @@ type Feed interface {
 type Result struct {
 	// Next are the items that follow, already complete but for Message, Seq and Due (zero: now).
 	Next []spool.Item
+	// Births are messages that come to be with the end of the step: delivery status notifications.
+	Births []spool.Birth
 	// Deferred recipients are tried again by this item's own schedule (Mail Manager, E5).
 	Deferred []message.Recipient
 	// Held recipients come to rest, each group in its lane.
@@ -90,7 +104,7 @@ type Result struct {
 
 // Hold is recipients that come to rest, and why.
 type Hold struct {
-	Reason     string // the lane is held/<Reason>: unrouted, failed, relay-auth, …
+	Reason     string // the lane is held/<Reason>: unrouted, undeliverable, …
 	Recipients []message.Recipient
 	Detail     string // for people: the reply, the configuration error
 	State      []byte // the message state they rest in; nil: that of the item

@@ -24,6 +24,17 @@ func (f *fifo) pushFront(w *Work) {
 	f.n++
 }
 
+// remove takes out the works that it is told to, and leaves the others in their order.
+func (f *fifo) remove(unwanted func(*Work) bool) {
+	var kept fifo
+	for w := f.pop(); w != nil; w = f.pop() {
+		if !unwanted(w) {
+			kept.push(w)
+		}
+	}
+	*f = kept
+}
+
 // pop returns nil when the fifo is empty.
 func (f *fifo) pop() *Work {
 	w := f.first

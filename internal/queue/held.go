@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/internal/schedule"
+	"sluice/internal/spool"
 	"sluice/internal/trace"
 )
 
@@ -37,6 +38,18 @@ func (q *Queue) heldUntil(l *lane) time.Time {
 	return q.clock.Earliest().Add(-q.cfg.HeldFor)
 }
 
+// laneUnrouted is where mail rests that no rule routes.
+const laneUnrouted = spool.Lane("held/unrouted")
+
+// bounceOldest makes room where too much is held that no rule routes: the oldest goes back to its sender, and is never silently
+// removed (Mail Manager, D7).
+func (q *Queue) bounceOldest(l *lane, w *Work) {
+	why := fmt.Sprintf("no rule routed it, and more than %d octets are held", q.cfg.HeldOctets)
+	l.excess -= w.Message.Size
+	q.cfg.Logger.Warn("held mail is bounced as the oldest", "message_id", w.Item.Message.String(), "lane", string(l.name), "recipients", addresses(w.Item.Recipients))
+	q.settleUnrun(w, &conclusion{outcome: outcomeExpired, in: []spool.Item{q.due(q.cfg.Reports.Expired(w.Item, w.Message, why), w)}})
+}
+
 // discard ends a held item whose holding time is over, or that is the oldest where too much is held (Mail Manager, D7 and
 // E18). It is never silent: the log and the trace say so.
 func (q *Queue) discard(l *lane, w *Work) {
@@ -45,6 +58,9 @@ func (q *Queue) discard(l *lane, w *Work) {
 	switch {
 	case schedule.Rested(max(0, q.cfg.HeldFor), q.clock.Age(w.Item.Due), q.clock.Up()):
 		why = fmt.Sprintf("discarded after the holding time of %v: %s", q.cfg.HeldFor, w.Item.LastReply)
+	case l.excess > 0 && l.name == laneUnrouted && q.cfg.Reports != nil:
+		q.bounceOldest(l, w)
+		return
 	case l.excess > 0:
 		why = fmt.Sprintf("discarded as the oldest, more than %d octets are held: %s", q.cfg.HeldOctets, w.Item.LastReply)
 	default:

@@ -86,6 +86,67 @@ func TestHeldMailIsBoundedInOctets(t *testing.T) {
 	})
 }
 
+// reporting makes reports that say why, and nothing else.
+type reporting struct{ late time.Duration }
+
+func (reporting) Expired(item spool.Item, _ *spool.Message, why string) spool.Item {
+	return spool.Item{Lane: spool.LaneReport, Recipients: item.Recipients, LastReply: why}
+}
+
+func (r reporting) Delayed(item spool.Item, _ *spool.Message, why string, waited time.Duration, _ time.Time) (spool.Item, bool) {
+	return spool.Item{Lane: spool.LaneReport, Recipients: item.Recipients, LastReply: "late: " + why}, waited >= r.late
+}
+
+// Mail Manager, D7: the oldest is bounced, never silently removed.
+func TestUnroutedMailBeyondTheBoundIsBounced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, holding, func(c *Config) { c.HeldOctets, c.Reports = 10*20, reporting{} })
+		for range 40 {
+			r.accept(spool.LaneProcess, "")
+			time.Sleep(time.Millisecond)
+		}
+		r.q.Notify(spool.LaneProcess)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if held, bounced := len(r.items(resting)), len(r.items(spool.LaneReport)); held != 10 || bounced != 30 {
+			t.Errorf("%d items are held and %d bounced, want 10 and 30", held, bounced)
+		}
+		r.tidy()
+	})
+}
+
+// Mail Manager, E18 and E21: who waits too long is told once, and told again when it is given up.
+func TestSendersAreTold(t *testing.T) {
+	t.Parallel()
+	deferring := map[string]Executor{"process": stepper{step: func(_ context.Context, w *Work) Result {
+		return Result{Deferred: w.Item.Recipients, Reply: "450 later"}
+	}}}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, deferring, func(c *Config) { c.Reports = reporting{late: 4 * time.Hour} })
+		r.accept(spool.LaneProcess, "")
+		r.q.Notify(spool.LaneProcess)
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		if n := len(r.items(spool.LaneReport)); n != 0 {
+			t.Errorf("%d reports after 3 hours, want none", n)
+		}
+		time.Sleep(50 * time.Hour)
+		synctest.Wait()
+		reports := r.items(spool.LaneReport)
+		if len(reports) != 1 || reports[0].LastReply != "late: 450 later" || len(r.items(spool.LaneProcess)) != 1 {
+			t.Errorf("after 53 hours: reports %+v, want one, and the item waits on", reports)
+		}
+		time.Sleep(5 * 24 * time.Hour)
+		synctest.Wait()
+		reports = r.items(spool.LaneReport)
+		if len(reports) != 2 || len(r.items(spool.LaneProcess)) != 0 {
+			t.Errorf("at the end: reports %+v, want two and no item", reports)
+		}
+		r.tidy()
+	})
+}
+
 // wall is a clock that can be stepped beside the one of the bubble, which then stands for the monotonic one.
 type wall struct{ step atomic.Int64 }
 

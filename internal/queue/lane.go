@@ -56,7 +56,10 @@ type lane struct {
 	alarm time.Time // zero: none
 	index int       // in Queue.alarms
 
-	stat spool.LaneStat // at the last poll
+	stat  spool.LaneStat // at the last poll
+	done  meter          // items that it is done with
+	wrong string         // what went wrong last
+	since time.Time      // when that was
 }
 
 // lane returns the lane of that name and makes it when there is none.
@@ -195,10 +198,11 @@ func (q *Queue) releaseReady(l *lane) {
 	}
 }
 
-func (l *lane) describe() LaneState {
+func (l *lane) describe(now time.Time) LaneState {
 	s := LaneState{
 		Lane: l.name, State: "OPEN", Items: l.stat.Items, Octets: l.stat.Octets, Oldest: l.stat.Oldest,
 		Ready: l.ready.n, Running: l.running, Workers: l.workers, Failures: l.failures,
+		Rate: l.done.rate(now), Error: l.wrong, ErrorAt: l.since,
 	}
 	switch {
 	case !l.runs():

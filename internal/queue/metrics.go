@@ -82,7 +82,7 @@ func (q *Queue) lanesWaiting() int {
 func (m *metrics) of(kind string) kindMetrics {
 	counters := kindMetrics{}
 	for _, o := range []outcome{
-		outcomeDone, outcomeDeferred, outcomeHeld, outcomeUnreachable, outcomeCrashed, outcomeReturned,
+		outcomeDone, outcomeDeferred, outcomeHeld, outcomeExpired, outcomeUnreachable, outcomeCrashed, outcomeReturned,
 	} {
 		counters[o] = m.steps.WithLabelValues(kind, string(o))
 	}

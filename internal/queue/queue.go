@@ -7,6 +7,7 @@
 // Result becomes a settlement (result.go) that a committer applies (settle.go), after which its successors are ready in
 // their lanes without having been read back. A lane whose target cannot be reached waits and is probed (lane.go). Steps
 // that were running when a process died are counted (crash.go). What is held rests until its time is over (held.go).
+// Operators find items (find.go) and steer them (steer.go, steering.go) while all that goes on.
 //
 // One mutex guards all lanes. It is held for a few hundred nanoseconds at a time, four times for an item, and never while
 // the spool or an executor works. Source: docs/promises.md; Mail Manager, D7, E5 and E20.
@@ -66,6 +67,7 @@ const (
 type Config struct {
 	Spool      Spool
 	Trace      Trace
+	Reports    Reports              // nil: mail that is given up is held, and nobody is told of delays
 	Executors  map[string]Executor  // by kind of lane; items of other lanes rest
 	Owner      string               // of leases: one for each start of a process
 	Journal    Journal              // nil: crashes of the process are not counted
@@ -78,10 +80,15 @@ type Config struct {
 	Retry      schedule.Retry // Mail Manager, E5
 	Probe      schedule.Probe // Mail Manager, E5
 	HeldFor    time.Duration  // Mail Manager, D7 and E18; 0: schedule.DefaultHolding, negative: for ever
-	HeldOctets int64          // of one held lane; beyond it the oldest goes with a log record; 0: no bound
+	HeldOctets int64          // of held/unrouted; beyond it the oldest is bounced, without Reports it ends with a log record; 0: no bound (Mail Manager, D7)
 	Memory     int64          // octets of content that lanes hold in memory
 	Workers    int            // busy with targets outside
 	Grace      time.Duration  // for running steps when the queue stops
+
+	// Bounce makes an item, which an operator gives up, the one that tells its sender, in another lane; or it leaves it without a
+	// lane when nothing is to follow. An error leaves the item where it was. It is called for one item of a message at a time
+	// or for several at once; nil: ErrNoBounces.
+	Bounce func(ctx context.Context, m *spool.Message, item *spool.Item) error
 }
 
 func (c Config) orDefault() Config {
@@ -117,7 +124,8 @@ type Queue struct {
 	alarm      chan struct{} // an alarm was set that is earlier than all others
 	workCtx    context.Context
 	stopWork   context.CancelFunc
-	claimsCond sync.Cond // claims has one, or stopping; uses mu
+	steers     sync.WaitGroup // orders that hand items to committers; begun while mu is held
+	claimsCond sync.Cond      // claims has one, or stopping; uses mu
 
 	mu          sync.Mutex // guards all that follows
 	lanes       map[spool.Lane]*lane
@@ -247,15 +255,19 @@ type LaneState struct {
 	Failures int       // in a row, of reaching the target
 	Until    time.Time // WAITING: when it is probed
 	Reason   string    // WAITING: what was said when its target could not be reached
+	Rate     float64   // items a second that it is done with, over the last minute
+	Error    string    // the last that went wrong with an item or its target, for people; empty: nothing since the lane was empty
+	ErrorAt  time.Time
 }
 
 // Lanes returns the state of every lane that is not empty, in no order.
 func (q *Queue) Lanes() []LaneState {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := q.clock.Now()
 	states := make([]LaneState, 0, len(q.lanes))
 	for _, l := range q.lanes {
-		states = append(states, l.describe())
+		states = append(states, l.describe(now))
 	}
 	return states
 }

@@ -115,7 +115,9 @@ func acceptIn(t testing.TB, s spool.Spool, lane spool.Lane, owner string, recipi
 	}
 	item := spool.Item{ItemKey: spool.ItemKey{Message: id}, Lane: lane, Due: now, Recipients: toRecipients(recipients)}
 	a := spool.Acceptance{
-		Message: spool.Message{ID: id, ReceivedAt: now, Size: in.Size(), Trace: "Received: us\r\n"},
+		Message: spool.Message{
+			ID: id, ReceivedAt: now, Size: in.Size(), Trace: "Received: us\r\n", Session: message.Session{Account: "1", Region: "r"},
+		},
 		Content: in, Items: []spool.Item{item}, Owner: owner, Until: now.Add(leaseTime),
 	}
 	content, err := s.Accept(t.Context(), a)

@@ -26,6 +26,7 @@ const (
 	outcomeDone        outcome = "done"
 	outcomeDeferred    outcome = "deferred"
 	outcomeHeld        outcome = "held"
+	outcomeExpired     outcome = "expired"
 	outcomeUnreachable outcome = "unreachable"
 	outcomeCrashed     outcome = "crashed"
 	outcomeReturned    outcome = "returned"
@@ -42,11 +43,15 @@ type conclusion struct {
 	attempts    []trace.Attempt
 	decided     *trace.Decided
 	held        []trace.Held
+	births      []spool.Birth
+	steered     *trace.Steered
+	wrong       string       // what went wrong, for people
+	result      chan<- error // told how its settlement ended; has room for that; nil: nobody asks
 }
 
 // conclude reads a Result.
 func (q *Queue) conclude(w *Work, r Result) *conclusion {
-	c := &conclusion{outcome: outcomeDone, attempts: r.Attempts, decided: r.Decided}
+	c := &conclusion{outcome: outcomeDone, attempts: r.Attempts, decided: r.Decided, births: r.Births}
 	switch {
 	case slices.ContainsFunc(r.Next, func(item spool.Item) bool { return item.Lane == "" }):
 		return q.crashed(w, "the executor named no lane for what follows")
@@ -82,6 +87,9 @@ func (q *Queue) concludeLists(c *conclusion, w *Work, r *Result) {
 			item.Due = now
 		}
 		if item.Lane.Held() {
+			if item.Origin == "" {
+				item.Origin = w.Item.Lane
+			}
 			c.rests(item, item.LastReply)
 		}
 	}
@@ -99,11 +107,12 @@ func (q *Queue) concludeLists(c *conclusion, w *Work, r *Result) {
 func (q *Queue) concludeDeferred(c *conclusion, w *Work, r *Result) {
 	item := again(w.Item, r.Deferred)
 	item.Attempts++
-	item.LastReply = r.Reply
+	item.LastReply, c.wrong = r.Reply, r.Reply
 	if q.givenUp(w.Message, item.Attempts) {
-		c.hold(q, item, heldExpired, r.Reply)
+		c.expire(q, w, item, r.Reply)
 		return
 	}
+	item = c.warn(q, w, item, r.Reply)
 	item.Due = q.clock.Now().Add(w.lane.skew + q.cfg.Retry.Wait(item.Attempts, q.cfg.Random()))
 	c.outcome, c.next = outcomeDeferred, item.Due
 	c.in = append(c.in, item)
@@ -116,21 +125,54 @@ func (q *Queue) concludeUnreachable(c *conclusion, w *Work, reason string) {
 	case w.corrupt.Load():
 		c.hold(q, item, heldCorrupt, spool.ErrCorrupt.Error())
 	case q.givenUp(w.Message, w.Item.Attempts+1):
-		c.hold(q, item, heldExpired, reason)
-	case w.Item.Crashes > 0: // a step that ends clears the count
-		c.in = append(c.in, item)
+		c.expire(q, w, item, reason)
 	default:
-		c.release = true
+		warned := c.warn(q, w, item, reason)
+		c.release = w.Item.Crashes == 0 && warned.Warned == item.Warned
+		if !c.release { // a step that ends clears the count of crashes
+			c.in = append(c.in, warned)
+		}
 	}
-	c.unreachable = reason
-	if c.outcome != outcomeHeld {
+	c.unreachable, c.wrong = reason, reason
+	if c.outcome == outcomeDone {
 		c.outcome = outcomeUnreachable
 	}
 }
 
+// expire ends an item that is tried no more: its sender is told, or it comes to rest. Mail Manager, E5 and E18.
+func (c *conclusion) expire(q *Queue, w *Work, item spool.Item, why string) {
+	if q.cfg.Reports == nil {
+		c.hold(q, item, heldExpired, why)
+		return
+	}
+	c.outcome = outcomeExpired
+	c.in = append(c.in, q.due(q.cfg.Reports.Expired(item, w.Message, why), w))
+}
+
+// warn tells the sender, once, that an item is late. Mail Manager, E21.
+func (c *conclusion) warn(q *Queue, w *Work, item spool.Item, why string) spool.Item {
+	if q.cfg.Reports == nil || item.Warned {
+		return item
+	}
+	until := w.Message.ReceivedAt.Add(q.cfg.Retry.Limit())
+	report, late := q.cfg.Reports.Delayed(item, w.Message, why, q.clock.Age(w.Message.ReceivedAt), until)
+	if late {
+		item.Warned = true
+		c.in = append(c.in, q.due(report, w))
+	}
+	return item
+}
+
+// due makes an item one of the work's message that is due now.
+func (q *Queue) due(item spool.Item, w *Work) spool.Item {
+	item.ItemKey = spool.ItemKey{Message: w.Item.Message}
+	item.Due = q.clock.Now()
+	return item
+}
+
 // crashed counts that a step of the item ended with a panic or with the process.
 func (q *Queue) crashed(w *Work, why string) *conclusion {
-	c := &conclusion{outcome: outcomeCrashed}
+	c := &conclusion{outcome: outcomeCrashed, wrong: why}
 	item := again(w.Item, w.Item.Recipients)
 	item.Crashes = w.Item.Crashes + 1
 	if item.Crashes > aloneCrashes {
@@ -151,9 +193,18 @@ func again(item spool.Item, recipients []message.Recipient) spool.Item {
 
 // hold lets an item come to rest. Its due time is when it did.
 func (c *conclusion) hold(q *Queue, item spool.Item, reason, detail string) {
-	item.Lane, item.LastReply, item.Due = spool.HeldLane(reason), detail, q.clock.Now()
+	rest(&item, reason, q.clock.Now())
+	item.LastReply, c.wrong = detail, detail
 	c.in = append(c.in, item)
 	c.rests(&item, detail)
+}
+
+// rest brings an item to a held lane, from where it remembers where it was.
+func rest(item *spool.Item, reason string, now time.Time) {
+	if !item.Lane.Held() {
+		item.Origin = item.Lane
+	}
+	item.Lane, item.Due = spool.HeldLane(reason), now
 }
 
 func (c *conclusion) rests(item *spool.Item, detail string) {
@@ -185,10 +236,16 @@ func (q *Queue) record(w *Work, c *conclusion) {
 		e.Decided = c.decided
 		q.cfg.Trace.Append(e)
 	}
+	if c.steered != nil {
+		e := event
+		e.Steered = c.steered
+		q.cfg.Trace.Append(e)
+	}
 	for i := range c.attempts {
 		e := event
 		e.Attempt = &c.attempts[i]
 		completeAttempt(e.Attempt, &w.Item, c.next)
+		e.Attempt.RuleSetID, _ = w.Item.Rules(w.Message)
 		q.cfg.Trace.Append(e)
 	}
 	for i := range c.held {

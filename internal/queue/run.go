@@ -38,6 +38,7 @@ func (q *Queue) Run(ctx context.Context) {
 	q.stopSteps(grace)
 	endBackground()
 	timed.Wait()
+	q.steers.Wait()
 	stop := context.AfterFunc(grace, endPatience)
 	defer stop()
 	for _, c := range q.committers {
@@ -215,7 +216,7 @@ func (q *Queue) look(l *lane, stat spool.LaneStat) {
 		// No schedule reaches so far: the clock was set back while no process ran. The lane goes on where it was (S31).
 		l.skew = stat.Oldest.Sub(q.clock.Now())
 	}
-	if l.name.Held() && q.cfg.HeldOctets > 0 {
+	if l.name == laneUnrouted && q.cfg.HeldOctets > 0 {
 		l.excess = stat.Octets - q.cfg.HeldOctets
 	}
 	if !l.claiming {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,11 +24,15 @@ const (
 
 // ending is what is to be done in the spool at the end of a step: a settlement, or giving the item back as it is.
 type ending struct {
-	work  *Work
-	back  bool
-	in    []spool.Item
-	claim bool    // some of in go on in memory
-	lanes []*lane // for each of in: the lane that keeps a place for it, or nil
+	work   *Work
+	back   bool
+	in     []spool.Item
+	births []spool.Birth
+	claim  bool    // some of in go on in memory
+	lanes  []*lane // for each of in: the lane that keeps a place for it, or nil
+
+	ran    bool         // a worker had it
+	result chan<- error // with room for one: who waits for the end; nil: nobody
 
 	numbered bool
 	tried    int
@@ -79,12 +84,15 @@ func (q *Queue) endStep(f *feed, w *Work, c *conclusion) *ending {
 	q.running--
 	if c.unreachable != "" {
 		q.unreachable(l, c.unreachable)
-		l.sweep = l.sweep || c.outcome == outcomeHeld // its first item is too old: others may be
+		l.sweep = l.sweep || c.outcome == outcomeHeld || c.outcome == outcomeExpired // its first item is too old: others may be
 		c.next = l.until
 	} else if c.outcome != outcomeCrashed && c.outcome != outcomeReturned {
 		q.reached(l)
 	}
-	e := &ending{work: w, back: c.release, in: c.in}
+	if c.wrong != "" {
+		l.wrong, l.since = c.wrong, q.clock.Now()
+	}
+	e := &ending{work: w, back: c.release, in: c.in, births: c.births, ran: true}
 	if !c.release {
 		q.keepPlaces(e)
 	}
@@ -248,7 +256,7 @@ func (c *committer) applyOnce(ctx context.Context, batch []*ending) (open error)
 }
 
 func (q *Queue) settlement(e *ending) spool.Settlement {
-	s := spool.Settlement{Owner: q.cfg.Owner, Out: []spool.ItemKey{e.work.Item.ItemKey}, In: e.in, Claim: e.claim}
+	s := spool.Settlement{Owner: q.cfg.Owner, Out: []spool.ItemKey{e.work.Item.ItemKey}, In: e.in, Births: e.births, Claim: e.claim}
 	if e.claim {
 		s.Until = q.clock.Now().Add(leaseTime)
 	}
@@ -313,7 +321,11 @@ func (q *Queue) finish(batch []*ending) {
 			q.finishLost(e)
 		default:
 			delete(q.interrupted, e.work.Item.ItemKey)
+			q.meter(e)
 			q.succeed(e)
+		}
+		if e.result != nil {
+			e.result <- e.err
 		}
 		q.leave(e.work)
 		if _, goesOn := q.owned[e.work.Item.ItemKey]; again != nil && !goesOn {
@@ -326,8 +338,20 @@ func (q *Queue) finish(batch []*ending) {
 	}
 }
 
+// meter counts an item that its lane is done with.
+func (q *Queue) meter(e *ending) {
+	if l := e.work.lane; e.ran && !slices.ContainsFunc(e.in, func(in spool.Item) bool { return in.Lane == l.name }) {
+		l.done.add(q.clock.Now())
+	}
+}
+
 // succeed makes the successors of a settled step ready, in memory as far as there is room.
 func (q *Queue) succeed(e *ending) {
+	for i := range e.births {
+		for _, item := range e.births[i].Items {
+			q.rests(item.Lane, item.Due)
+		}
+	}
 	for i := range e.in {
 		item := &e.in[i]
 		if !e.claim {

@@ -18,6 +18,7 @@ type Kind uint8
 const (
 	KindIngressApplication Kind = iota // ingress point, APPLICATION_LOGS
 	KindTrafficPolicyDebug             // ingress point, TRAFFIC_POLICY_DEBUG_LOGS
+	KindRuleSetApplication             // rule set, APPLICATION_LOGS
 
 	kinds // how many there are
 )
@@ -26,6 +27,7 @@ const (
 var kindNames = [kinds]string{
 	KindIngressApplication: "ingress-application",
 	KindTrafficPolicyDebug: "traffic-policy-debug",
+	KindRuleSetApplication: "rule-set-application",
 }
 
 // String is the kind's name in the configuration.
@@ -50,7 +52,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown kind of log records %q: want one of %q", text, kindNames)
 }
 
-// Record is what Append takes: an IngressApplication or a TrafficPolicyDebug.
+// Record is what Append takes: an IngressApplication, a TrafficPolicyDebug or a RuleSetApplication.
 type Record interface {
 	kind() Kind
 	// fields is a struct whose JSON is the record as AWS writes it.

@@ -69,6 +69,17 @@ func debugged(s *message.Session, d *policy.Decision, tooBig *policy.SizeReason)
 	}
 }
 
+func acted(recipient string, action *ActionMetadata) RuleSetApplication {
+	r := RuleSetApplication{
+		Time: noon, ARN: "arn:aws:ses:us-east-1:123456789012:mailmanager-rule-set/rs-1", Name: "main", MessageID: messageID,
+		RuleName: "second rule", Rule: 2, Action: action,
+	}
+	if recipient != "" {
+		r.Matched = []string{recipient}
+	}
+	return r
+}
+
 func certificate() *Metadata {
 	east := time.FixedZone("east", 3600)
 	return &Metadata{
@@ -133,6 +144,11 @@ func TestGoldenRecords(t *testing.T) {
 		"debug_default":                 debugged(overTLS(), decide(t, "192.0.2.1", "me@elsewhere.example"), nil),
 		"debug_C3, held without a tell": debugged(inClear("2001:db8:bad::1"), decide(t, "2001:db8:bad::1", "me@mydomain.com"), nil),
 		"debug_too_big":                 debugged(overTLS(), decide(t, "192.0.2.1", "me@mydomain.com"), tooBig),
+		"rule_matched":                  acted("x@example.org", &ActionMetadata{Name: "RELAY", Index: 1, Status: ActionSuccess}),
+		"rule_in_progress":              acted("x@example.org", &ActionMetadata{Name: "RELAY", Index: 2, Status: ActionInProgress, Failure: "451 4.7.1 Later"}),
+		"rule_failed":                   acted("x@example.org", &ActionMetadata{Name: "WRITE_TO_S3", Index: 1, Status: ActionFailure, Failure: "no \r\nbucket"}),
+		"rule_unmatched":                acted("", nil),
+		"rule_of a set without a name":  RuleSetApplication{Time: noon, ARN: "arn", MessageID: messageID, Rule: 1},
 		"debug_too_big, announced":      debugged(overTLS(), nil, tooBig),
 	}
 	var got []string
@@ -170,6 +186,8 @@ const (
 		ingress_point_name ingress_point_session_id ingress_point_type operator policyStatementMatched receivedMessageSize recipient
 		resource_arn scope sender_ip_address smtp_helo smtp_mail_from tls_cipher_suite tls_protocol traffic_policy_evaluation
 		traffic_policy_id traffic_policy_verdict type value`
+	ruleSetFields = `action_failure action_index action_metadata action_name action_status event_timestamp message_id
+		recipients_matched resource_arn rule_index rule_name rule_set_name`
 )
 
 func TestFieldsAreThoseOfAWS(t *testing.T) {
@@ -182,6 +200,7 @@ func TestFieldsAreThoseOfAWS(t *testing.T) {
 	}{
 		{application(mtlsPoint, overTLS(), envelope("a@b", "c@d"), all), applicationFields},
 		{debugged(overTLS(), decide(t, "192.0.2.1", "a@b"), &policy.SizeReason{}), debugFields},
+		{acted("a@b", &ActionMetadata{Failure: "why"}), ruleSetFields},
 	}
 	for _, tt := range tests {
 		text, err := line(tt.record)
@@ -226,7 +245,7 @@ func TestRecordsAreLines(t *testing.T) {
 		path, recipient := said.Draw(t, "path"), said.Draw(t, "recipient")
 		debug := debugged(session, &policy.Decision{Recipient: recipient, Action: mailmanager.AcceptActionAllow}, nil)
 		debug.ReversePath = path
-		for _, r := range []Record{application(openPoint, session, envelope(path, recipient), nil), debug} {
+		for _, r := range []Record{application(openPoint, session, envelope(path, recipient), nil), debug, acted(recipient, &ActionMetadata{Failure: path})} {
 			text, err := line(r)
 			if err != nil || bytes.IndexByte(text, '\n') != len(text)-1 || !json.Valid(text) {
 				t.Fatalf("got %q, %v", text, err)
@@ -252,13 +271,13 @@ func TestKindNames(t *testing.T) {
 			t.Errorf("%s: got %v, %v", text, got, err)
 		}
 	}
-	for _, name := range []string{"", "APPLICATION_LOGS", "ingress-application ", "rule-set-application"} {
+	for _, name := range []string{"", "APPLICATION_LOGS", "ingress-application ", "rule-set-debug"} {
 		var got Kind
 		if err := got.UnmarshalText([]byte(name)); err == nil {
 			t.Errorf("%q: got %v", name, got)
 		}
 	}
-	if got := fmt.Sprint(kinds); got != "Kind(2)" {
+	if got := fmt.Sprint(kinds); got != "Kind(3)" {
 		t.Errorf("got %s", got)
 	}
 }

@@ -168,6 +168,22 @@ func (c *condition) operandOf(to mailmanager.RuleStringToEvaluate) (o operand, o
 	return o, ok
 }
 
+// Comparison is how the values of a string attribute are compared.
+type Comparison struct {
+	Attribute string // as reasons name it
+	Folding   match.Folding
+	Single    bool // it always has exactly one value; others may have none or several
+}
+
+// ComparisonOf returns how the values of what a string condition asks for are compared. ok is false where that takes more
+// than folding, or no value is to be had.
+func ComparisonOf(to mailmanager.RuleStringToEvaluate) (_ Comparison, ok bool) {
+	var c condition
+	o, ok := c.operandOf(to)
+	single := o.recipient || o.envelope != envelopeNone
+	return Comparison{c.attribute, o.folding, single}, ok && o.certificate != mailmanager.RuleClientCertificateAttributeSerialNumber
+}
+
 // The attributes of reasons that the API has no word for. Mail Manager, F19.
 const (
 	attributeAddon = "ADDON"

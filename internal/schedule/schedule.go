@@ -65,6 +65,9 @@ func (r Retry) GivenUp(a Age) bool {
 	return over(r.GiveUp, max(a.Accepted, waited), max(a.Witnessed, waited))
 }
 
+// Limit is how long after its acceptance an item is tried.
+func (r Retry) Limit() time.Duration { return r.orDefault().GiveUp }
+
 // Waited is the least time that n waits between attempts have taken. It is evidence of age that no clock can forge.
 func (r Retry) Waited(n int) time.Duration {
 	r = r.orDefault()
