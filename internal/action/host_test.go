@@ -3,6 +3,7 @@ package action
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/bounce"
 	"sluice/internal/control"
 	"sluice/internal/message"
 	"sluice/internal/queue"
@@ -30,6 +32,9 @@ const (
 // "." the end of data. An empty reply is the usual one. It lives in memory, so that its time is the test's.
 type host struct {
 	says func(connection int, line string) string
+	tls  *tls.Config // nil: STARTTLS is not offered
+	wrap bool        // TLS from the first octet
+	more string      // lines of the reply to EHLO, each with its code and CRLF
 
 	mu      sync.Mutex
 	dials   []string // addresses, in order
@@ -51,7 +56,11 @@ func (h *host) dial(_ context.Context, _, address string) (net.Conn, error) {
 }
 
 func (h *host) serve(conn net.Conn, number int) {
-	defer conn.Close()
+	defer func() { conn.Close() }()
+	secured := false
+	if h.wrap {
+		conn, secured = tls.Server(conn, h.tls), true
+	}
 	r := bufio.NewReader(conn)
 	if h.reply(conn, number, "", "220 host") == "" {
 		return
@@ -66,13 +75,22 @@ func (h *host) serve(conn net.Conn, number int) {
 		usual := "250 ok"
 		switch {
 		case strings.HasPrefix(line, "EHLO"):
-			usual = "250-host\r\n250-PIPELINING\r\n250 SMTPUTF8"
+			usual = "250-host\r\n250-PIPELINING\r\n" + h.more + "250 SMTPUTF8"
+			if h.tls != nil && !secured {
+				usual = strings.Replace(usual, "250-PIPE", "250-STARTTLS\r\n250-PIPE", 1)
+			}
+		case strings.HasPrefix(line, "AUTH"):
+			usual = "235 2.7.0 welcome"
 		case line == "DATA":
 			usual = "354 go"
 		}
 		said := h.reply(conn, number, line, usual)
 		if said == "" || line == "DATA" && said[0] == '3' && !h.content(conn, r, number) {
 			return
+		}
+		if line == "STARTTLS" && said[0] == '2' {
+			conn, secured = tls.Server(conn, h.tls), true
+			r = bufio.NewReader(conn)
 		}
 	}
 }
@@ -298,9 +316,26 @@ func (o outcome) String() string {
 		}
 		words = append(words, fmt.Sprintf("held/%s %s %s", h.Reason, strings.Join(to, ","), h.Detail))
 	}
+	for i := range o.result.Next {
+		words = append(words, reported(&o.result.Next[i]))
+	}
 	var statuses []string
 	for _, a := range o.result.Attempts {
 		statuses = append(statuses, a.Status)
 	}
 	return strings.Join(append(words, strings.Join(statuses, "+")), " | ")
+}
+
+// reported is what an item of lane report tells, on one line.
+func reported(item *spool.Item) string {
+	fates, err := fatesOf(item)
+	if err != nil || item.Lane != spool.LaneReport {
+		return fmt.Sprintf("%s: %v", item.Lane, err)
+	}
+	var told []string
+	for i, f := range fates {
+		word := map[bounce.Outcome]string{bounce.Failed: "failed", bounce.Relayed: "relayed", bounce.Delayed: "delayed"}[f.Outcome]
+		told = append(told, strings.Join([]string{word, item.Recipients[i].Path.Received, f.said()}, " "))
+	}
+	return "report: " + strings.Join(told, "; ")
 }

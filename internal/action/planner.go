@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 	"sluice/internal/rule"
 	"sluice/internal/spool"
+	"sluice/internal/srs"
 )
 
 // maxItemRecipients is how many recipients one item has at most, and so one transaction. RFC 5321, section 4.5.3.1.8.
@@ -32,6 +34,9 @@ type PlannerConfig struct {
 	Relays Relays
 	Secret Secret
 	Strict bool // profile aws-strict: relays to private and loopback addresses are refused (Mail Manager, E4)
+	// Rewriter makes the senders of MailFrom REPLACE; nil: there is no domain for them, and such an action fails.
+	Rewriter *srs.Rewriter
+	Now      func() time.Time // nil is time.Now
 }
 
 // Planner makes work items of steps. It is safe for concurrent use.
@@ -45,6 +50,9 @@ type plan func(context.Context, *spool.Message, rule.Step) (items []spool.Item, 
 
 // NewPlanner returns a planner of every action that there is.
 func NewPlanner(cfg PlannerConfig) *Planner {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	p := &Planner{PlannerConfig: cfg}
 	p.actions = map[string]plan{
 		rule.ActionRelay: p.relay,
@@ -71,8 +79,6 @@ func (p *Planner) relay(ctx context.Context, m *spool.Message, step rule.Step) (
 	switch {
 	case !ok:
 		return nil, fmt.Sprintf("relay %s does not exist", name)
-	case mailmanager.Value(action.MailFrom) == mailmanager.MailFromReplace:
-		return nil, "MailFrom REPLACE needs a domain for replaced senders, and none is configured" // Mail Manager, E3
 	case p.Strict && privateName(relay.Server):
 		return nil, fmt.Sprintf("relay %s leads to a private or loopback address, which the profile aws-strict refuses", relay.ID)
 	}
@@ -81,6 +87,10 @@ func (p *Planner) relay(ctx context.Context, m *spool.Message, step rule.Step) (
 		if err := checkSecret(ctx, p.Secret, relay); err != nil && !errors.Is(err, errNotRead) {
 			return nil, err.Error()
 		}
+	}
+	sender, failure := p.sender(m, action)
+	if failure != "" {
+		return nil, failure
 	}
 	state, err := step.Node.AppendBinary(nil)
 	if err != nil {
@@ -94,8 +104,29 @@ func (p *Planner) relay(ctx context.Context, m *spool.Message, step rule.Step) (
 		Node:       step.NodeNumber,
 		RuleName:   step.RuleName,
 		ActionName: step.ActionName,
+		Sender:     sender,
 	}
 	return split(item, step.Recipients), ""
+}
+
+// sender is the reverse-path that REPLACE puts in place of the message's; empty where that stays. One that cannot be rewritten
+// fails the action: it would go out under a domain that the rule wanted replaced. Mail Manager, E2 and E3.
+func (p *Planner) sender(m *spool.Message, action *mailmanager.RelayAction) (sender, failure string) {
+	from := m.Envelope.ReversePath
+	switch {
+	case mailmanager.Value(action.MailFrom) != mailmanager.MailFromReplace:
+		return "", ""
+	case p.Rewriter == nil:
+		return "", "MailFrom REPLACE needs a domain for replaced senders, and none is configured"
+	}
+	to, err := p.Rewriter.Forward(from, p.Now())
+	switch {
+	case err != nil:
+		return "", fmt.Sprintf("MailFrom REPLACE cannot replace the sender %s: %v", from, err)
+	case to.Received == from.Received:
+		return "", ""
+	}
+	return to.Received, ""
 }
 
 // split makes one item of up to maxItemRecipients recipients, or as many as are needed.

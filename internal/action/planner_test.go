@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
+	"sluice/internal/queue"
 	"sluice/internal/rule"
 	"sluice/internal/smtp"
 	"sluice/internal/spool"
+	"sluice/internal/srs"
 )
 
 const testSecretARN = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:s"
@@ -137,6 +140,55 @@ func TestPlanRelayOutcomes(t *testing.T) {
 			}
 			if strings.Contains(failure, "hunter2") {
 				t.Errorf("the failure shows the secret: %q", failure)
+			}
+		})
+	}
+}
+
+// TestPlanReplace shows what REPLACE makes of senders. Mail Manager, E3.
+func TestPlanReplace(t *testing.T) {
+	t.Parallel()
+	rewriter := srs.New("srs.example.com", make([]byte, srs.KeyOctets))
+	day := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	long := strings.Repeat("l", 60) + "@example.org"
+	tests := []struct {
+		name, from, want, failure string
+	}{
+		{"null", "", "", ""},
+		{"ours", "jo@srs.example.com", "", ""},
+		{"a stranger", "jo@example.org", "=example.org=jo@srs.example.com", ""},
+		{"rewritten by another", "SRS0=a=b=example.org=jo@hop.example", "=hop.example==a=b=example.org=jo@srs.example.com", ""},
+		{"quoted", `"j o"@example.org`, `=example.org=j o"@srs.example.com`, ""},
+		{"too long", long, "", "MailFrom REPLACE cannot replace the sender " + long + ": rewritten path would be too long"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			planner := NewPlanner(PlannerConfig{
+				Relays: &relays{relay: testRelay(nil)}, Rewriter: rewriter, Now: func() time.Time { return day },
+			})
+			m := testMessage()
+			if test.from != "" {
+				m.Envelope.ReversePath, _ = smtp.ParseMailbox(test.from)
+			}
+			step := relayStep(func(a *mailmanager.RelayAction) { a.MailFrom = mailmanager.Ptr(mailmanager.MailFromReplace) })
+			items, failure := planner.Plan(t.Context(), m, step)
+			if failure != test.failure {
+				t.Fatalf("got failure %q, want %q", failure, test.failure)
+			}
+			if failure != "" {
+				return
+			}
+			sender := items[0].Sender
+			if !strings.HasSuffix(sender, test.want) || (sender == "") != (test.want == "") {
+				t.Fatalf("got %q, want …%q", sender, test.want)
+			}
+			left := senderOf(&queue.Work{Item: items[0], Message: m})
+			if sender == "" && left != m.Envelope.ReversePath || sender != "" && left.Received != sender {
+				t.Errorf("it leaves from %q", left.Received)
+			}
+			if back, err := rewriter.Reverse(left, day); sender != "" && (err != nil || !strings.EqualFold(back.Received, test.from) && test.name == "a stranger") {
+				t.Errorf("the way back of %q is %q, %v", left.Received, back.Received, err)
 			}
 		})
 	}

@@ -2,10 +2,14 @@ package action
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,12 +31,8 @@ const (
 // that breaks several is its own.
 const maxTries = 3
 
-// Reasons for which mail of a relay is held.
-const (
-	heldFailed  = "failed"        // answered 5yz
-	heldAuth    = "relay-auth"    // the relay wants credentials
-	heldDeleted = "relay-deleted" // the relay is gone
-)
+// heldDeleted is why mail of a relay is held that is gone.
+const heldDeleted = "relay-deleted"
 
 // RelayConfig is what a RelayExecutor needs. Relays, Secret, Hello and Log must be set.
 type RelayConfig struct {
@@ -44,6 +44,8 @@ type RelayConfig struct {
 	Idle        time.Duration
 	Timeouts    smtpclient.Timeouts
 	Resolve     Resolve // nil: the system's resolver
+	// Authorities are the private CAs of the configuration, by name: the tag sluice:ca of a relay names one.
+	Authorities map[string]*x509.CertPool
 	// Dial opens TCP connections; nil is a net.Dialer.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Now     func() time.Time // nil is time.Now
@@ -56,6 +58,8 @@ type RelayConfig struct {
 type RelayExecutor struct {
 	RelayConfig
 	metrics relayMetrics
+	hops    sync.Map // address to *control.Relay
+	paces   sync.Map // spool.Lane to *pace
 }
 
 var _ queue.Executor = (*RelayExecutor)(nil)
@@ -77,15 +81,22 @@ func NewRelayExecutor(cfg RelayConfig) *RelayExecutor {
 	return &RelayExecutor{RelayConfig: cfg, metrics: newRelayMetrics(cfg.Metrics)}
 }
 
-// Lane implements queue.Executor.
-func (e *RelayExecutor) Lane(spool.Lane) queue.Settings {
-	return queue.Settings{Concurrency: e.Connections, Probe: true}
+// Lane implements queue.Executor. More connections than messages in a minute would only wait for each other.
+func (e *RelayExecutor) Lane(lane spool.Lane) queue.Settings {
+	settings := queue.Settings{Concurrency: e.Connections, Probe: true}
+	relay, ok := e.relay(lane)
+	if ok && relay.Connections > 0 {
+		settings.Concurrency = relay.Connections
+	}
+	if ok && relay.Rate > 0 {
+		settings.Concurrency = min(settings.Concurrency, relay.Rate)
+	}
+	return settings
 }
 
 // Work implements queue.Executor: it is one connection to the relay at a time.
 func (e *RelayExecutor) Work(ctx context.Context, feed queue.Feed) {
-	scope, id := relayOf(feed.Lane())
-	w := &relayWorker{RelayExecutor: e, ctx: ctx, feed: feed, scope: scope, id: id}
+	w := &relayWorker{RelayExecutor: e, ctx: ctx, feed: feed, pace: e.pace(feed.Lane())}
 	defer w.hangUp()
 	for w.prepare() {
 		if err := w.connect(); err != nil {
@@ -96,6 +107,40 @@ func (e *RelayExecutor) Work(ctx context.Context, feed queue.Feed) {
 			w.lost(err)
 		}
 	}
+}
+
+// pace is that of a lane, shared by its workers, at the rate that its relay has now.
+func (e *RelayExecutor) pace(lane spool.Lane) *pace {
+	known, _ := e.paces.LoadOrStore(lane, new(pace))
+	p := known.(*pace)
+	if relay, ok := e.relay(lane); ok {
+		p.set(relay.Rate, e.Now())
+	}
+	return p
+}
+
+// relay is where a lane leads to now: the relay resource that it names, or the host of a hop lane, which is treated as one
+// without credentials and tags.
+func (e *RelayExecutor) relay(lane spool.Lane) (*control.Relay, bool) {
+	if address, isHop := strings.CutPrefix(string(lane), "hop/"); isHop {
+		return e.hop(address)
+	}
+	scope, id := relayOf(lane)
+	return e.Relays.Relay(scope, id)
+}
+
+// hop is the relay of a hop lane: always the same one for an address.
+func (e *RelayExecutor) hop(address string) (*control.Relay, bool) {
+	if known, ok := e.hops.Load(address); ok {
+		return known.(*control.Relay), true
+	}
+	host, portText, err := net.SplitHostPort(address)
+	port, errPort := strconv.Atoi(portText)
+	if err != nil || errPort != nil {
+		return nil, false
+	}
+	known, _ := e.hops.LoadOrStore(address, &control.Relay{Server: host, Port: port})
+	return known.(*control.Relay), true
 }
 
 // relayOf takes apart what spool.RelayLane put together.
@@ -109,37 +154,43 @@ func relayOf(lane spool.Lane) (control.Scope, string) {
 
 // connect makes the connection lead to where the next delivery wants to go.
 func (w *relayWorker) connect() error {
-	target := w.waiting[0].target
-	if w.conn != nil && w.target == target {
+	relay := w.waiting[0].relay
+	if w.conn != nil && w.led == relay {
 		return nil
 	}
 	w.hangUp()
-	conn, err := w.dial(w.ctx, target)
+	w.tls = nil
+	conn, err := w.dial(w.ctx, relay)
 	if err != nil {
 		w.metrics.refused.Inc()
 		return err
 	}
 	w.metrics.connected.Inc()
 	w.metrics.open.Inc()
-	w.conn, w.target = conn, target
+	w.conn, w.led, w.tls = conn, relay, traced(conn.TLS())
 	return nil
 }
 
-// dial tries the host's addresses in their order until one lets us in. RFC 5321, section 5.1.
-func (e *RelayExecutor) dial(ctx context.Context, t target) (*smtpclient.Conn, error) {
-	addresses, err := e.addresses(ctx, t.host)
+// dial tries the relay's addresses in their order until one lets us in. RFC 5321, section 5.1.
+func (e *RelayExecutor) dial(ctx context.Context, relay *control.Relay) (*smtpclient.Conn, error) {
+	config, err := e.clientConfig(ctx, relay)
+	if err != nil {
+		return nil, err
+	}
+	t := target{relay.Server, relay.Port}
+	addresses, err := e.addresses(ctx, relay)
 	if err != nil {
 		return nil, err
 	}
 	var failed error
 	for _, address := range addresses {
 		at := target{address.String(), t.port}
-		conn, err := smtpclient.Dial(ctx, at.String(), smtpclient.Config{Hello: e.Hello, Timeouts: e.Timeouts, Dial: e.Dial})
+		conn, _, err := dialAt(ctx, at, config)
 		if err == nil {
 			return conn, nil
 		}
 		failed = alsoFailed(failed, err, t, at)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || refusesUs(err) {
 			break
 		}
 	}
@@ -155,4 +206,10 @@ func alsoFailed(before, err error, relay, at target) error {
 		err = fmt.Errorf("%w; %w", before, err)
 	}
 	return err
+}
+
+// refusesUs reports whether a host refused our credentials for good: another address would count a second failure against us.
+func refusesUs(err error) bool {
+	var refused *smtpclient.AuthError
+	return errors.As(err, &refused) && refused.Reply.Permanent()
 }

@@ -64,5 +64,5 @@ func account(t *testing.T, messages int, faults map[int]string) (wrong []string)
 }
 
 func isSettled(r queue.Result) bool {
-	return r.Unreachable == "" && len(r.Deferred) == 0 && len(r.Held) == 0
+	return r.Unreachable == "" && len(r.Deferred) == 0 && len(r.Held) == 0 && len(r.Next) == 0
 }

@@ -3,8 +3,6 @@ package action
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"sluice/internal/message"
-	"sluice/internal/queue"
 	"sluice/internal/smtp"
 	"sluice/internal/trace"
 )
@@ -21,6 +19,7 @@ func (w *relayWorker) attempt(d *delivery, status string) trace.Attempt {
 	a := trace.Attempt{
 		Target:     d.target.String(),
 		Status:     status,
+		TLS:        w.tls,
 		Recipients: make([]trace.Reply, len(d.Recipients)),
 	}
 	for i := range d.Recipients {
@@ -30,17 +29,6 @@ func (w *relayWorker) attempt(d *delivery, status string) trace.Attempt {
 		a.Took = w.Now().Sub(d.began)
 	}
 	return a
-}
-
-// hold adds a refused recipient to those with the same detail.
-func hold(held []queue.Hold, recipient message.Recipient, detail string) []queue.Hold {
-	for i := range held {
-		if held[i].Detail == detail {
-			held[i].Recipients = append(held[i].Recipients, recipient)
-			return held
-		}
-	}
-	return append(held, queue.Hold{Reason: heldFailed, Recipients: []message.Recipient{recipient}, Detail: detail})
 }
 
 // relayMetrics counts what relaying does. Labels are resolved once.

@@ -3,6 +3,7 @@ package action
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -41,17 +42,17 @@ func TestRelayOutcomes(t *testing.T) {
 	}{
 		{"taken", nil, "m | SUCCESS"},
 		{"taken with 251", map[string]string{"RCPT TO:<b": "251 will forward"}, "m | SUCCESS"},
-		{"one refused", map[string]string{"RCPT TO:<b": "550 5.1.1 no such user"}, "m | held/failed b@x 550 5.1.1 no such user | FAILURE"},
+		{"one refused", map[string]string{"RCPT TO:<b": "550 5.1.1 no such user"}, "m | report: failed b@x 550 5.1.1 no such user | FAILURE"},
 		{"one later", map[string]string{"RCPT TO:<b": "450 4.2.1 busy"}, "m | deferred b@x 450 4.2.1 busy | IN_PROGRESS"},
 		{"one refused, one later", map[string]string{"RCPT TO:<b": "550 5.1.1 no", "RCPT TO:<c": "450 4.2.1 busy"},
-			"m | deferred c@x 450 4.2.1 busy | held/failed b@x 550 5.1.1 no | IN_PROGRESS"},
-		{"both refused alike", map[string]string{"RCPT": "550 5.7.1 no"}, "m | held/failed b@x,c@x 550 5.7.1 no | FAILURE"},
+			"m | deferred c@x 450 4.2.1 busy | report: failed b@x 550 5.1.1 no | IN_PROGRESS"},
+		{"both refused alike", map[string]string{"RCPT": "550 5.7.1 no"}, "m | report: failed b@x 550 5.7.1 no; failed c@x 550 5.7.1 no | FAILURE"},
 		{"both refused differently", map[string]string{"RCPT TO:<b": "550 5.1.1 no", "RCPT TO:<c": "550 5.2.1 off"},
-			"m | held/failed b@x 550 5.1.1 no | held/failed c@x 550 5.2.1 off | FAILURE"},
-		{"sender refused", map[string]string{"MAIL": "550 5.7.1 not you"}, "m | held/failed b@x,c@x 550 5.7.1 not you | FAILURE"},
+			"m | report: failed b@x 550 5.1.1 no; failed c@x 550 5.2.1 off | FAILURE"},
+		{"sender refused", map[string]string{"MAIL": "550 5.7.1 not you"}, "m | report: failed b@x 550 5.7.1 not you; failed c@x 550 5.7.1 not you | FAILURE"},
 		{"sender later", map[string]string{"MAIL": "452 4.3.1 full"}, "m | deferred b@x 452 4.3.1 full | deferred c@x 452 4.3.1 full | IN_PROGRESS"},
-		{"DATA refused", map[string]string{"DATA": "554 5.5.1 no"}, "m | held/failed b@x,c@x 554 5.5.1 no | FAILURE"},
-		{"content refused", map[string]string{".": "554 5.6.0 spam"}, "m | held/failed b@x,c@x 554 5.6.0 spam | FAILURE"},
+		{"DATA refused", map[string]string{"DATA": "554 5.5.1 no"}, "m | report: failed b@x 554 5.5.1 no; failed c@x 554 5.5.1 no | FAILURE"},
+		{"content refused", map[string]string{".": "554 5.6.0 spam"}, "m | report: failed b@x 554 5.6.0 spam; failed c@x 554 5.6.0 spam | FAILURE"},
 		{"content later", map[string]string{".": "451 4.3.0 later"}, "m | deferred b@x 451 4.3.0 later | deferred c@x 451 4.3.0 later | IN_PROGRESS"},
 
 		{"greeting 421", map[string]string{"": "421 4.3.2 busy"}, "m | unreachable: 192.0.2.1:25: greeting: 421 4.3.2 busy | IN_PROGRESS"},
@@ -228,7 +229,8 @@ func TestBreaksOnEverything(t *testing.T) {
 	})
 }
 
-// TestRelayChanges shows that the relay is looked up for every item (Mail Manager, D19).
+// TestRelayChanges shows that the relay is looked up for every item, and that mail whose relay cannot be used as it is waits for it to be
+// corrected (Mail Manager, D19), and says nothing of a password (S27, S40).
 func TestRelayChanges(t *testing.T) {
 	t.Parallel()
 	const secretARN = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:s"
@@ -236,17 +238,21 @@ func TestRelayChanges(t *testing.T) {
 	secret := func(r *control.Relay) { r.SecretARN = secretARN }
 	tests := []struct {
 		name   string
-		to     *control.Relay // from the second look-up on
+		to     *control.Relay // from the second item on
 		secret string
 		want   string
 		dials  []string
 	}{
 		{"moved", testRelay(moved), "", "two | SUCCESS", []string{"192.0.2.1:25", "192.0.2.1:2525"}},
 		{"deleted", nil, "", "two | held/relay-deleted b@x relay r-1 was deleted | FAILURE", []string{"192.0.2.1:25"}},
-		{"wants authentication", testRelay(secret), `{"username":"u","password":"p"}`,
-			"two | held/relay-auth b@x relay r-1 wants authentication, which is not available yet | FAILURE", []string{"192.0.2.1:25"}},
-		{"wants authentication by a bad secret", testRelay(secret), `{"username":"u"}`,
-			"two | held/relay-auth b@x secret " + secretARN + " of relay r-1 is not a JSON object of exactly username and password | FAILURE",
+		{"wants authentication of a host in clear", testRelay(secret), `{"username":"u","password":"hunter2"}`,
+			"two | unreachable: 192.0.2.1:25: TLS is required, and there is none: host does not offer STARTTLS | IN_PROGRESS",
+			[]string{"192.0.2.1:25", "192.0.2.1:25"}},
+		{"wants authentication by a bad secret", testRelay(secret), `{"username":"u","pass":"hunter2"}`,
+			"two | unreachable: 192.0.2.1:25: secret " + secretARN + " of relay r-1 is not a JSON object of exactly username and password | IN_PROGRESS",
+			[]string{"192.0.2.1:25"}},
+		{"wants authentication by a secret that is gone", testRelay(secret), "",
+			"two | unreachable: 192.0.2.1:25: secret " + secretARN + " of relay r-1: it cannot be read now: disk gone | IN_PROGRESS",
 			[]string{"192.0.2.1:25"}},
 	}
 	for _, test := range tests {
@@ -254,9 +260,14 @@ func TestRelayChanges(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench()
-				b.config.Secret = func(context.Context, control.Scope, string) (string, error) { return test.secret, nil }
+				b.config.Secret = func(context.Context, control.Scope, string) (string, error) {
+					if test.secret == "" {
+						return "", errors.New("disk gone")
+					}
+					return test.secret, nil
+				}
 				b.relays.then = func(seen int, r *relays) {
-					if seen > 1 {
+					if seen > 2 { // the worker's first look is for the rate
 						r.relay = test.to
 					}
 				}
@@ -272,6 +283,9 @@ func TestRelayChanges(t *testing.T) {
 					if strings.HasPrefix(line, "AUTH") {
 						t.Errorf("credentials were sent: %q", line)
 					}
+				}
+				if said := fmt.Sprint(b.feed.done); strings.Contains(said, "hunter2") {
+					t.Errorf("the password is in what is told: %s", said)
 				}
 			})
 		})
@@ -410,11 +424,23 @@ func TestLane(t *testing.T) {
 	if scope, id := relayOf("relay/short"); scope != (control.Scope{}) || id != "" {
 		t.Errorf("got %v, %q of a lane that is none", scope, id)
 	}
-	if got := NewRelayExecutor(RelayConfig{}).Lane(lane); got != (queue.Settings{Concurrency: DefaultConnections, Probe: true}) {
-		t.Errorf("got %+v", got)
-	}
-	if got := NewRelayExecutor(RelayConfig{Connections: 3}).Lane(lane).Concurrency; got != 3 {
-		t.Errorf("got %d connections, want 3", got)
+	for _, test := range []struct {
+		name   string
+		config RelayConfig
+		relay  *control.Relay
+		want   int
+	}{
+		{"default", RelayConfig{}, testRelay(nil), DefaultConnections},
+		{"setting", RelayConfig{Connections: 3}, testRelay(nil), 3},
+		{"no relay", RelayConfig{Connections: 3}, nil, 3},
+		{"tag", RelayConfig{Connections: 3}, testRelay(func(r *control.Relay) { r.Connections = 50 }), 50},
+		{"rate", RelayConfig{}, testRelay(func(r *control.Relay) { r.Rate = 2 }), 2},
+		{"high rate", RelayConfig{}, testRelay(func(r *control.Relay) { r.Rate = 1000 }), DefaultConnections},
+	} {
+		test.config.Relays = &relays{relay: test.relay}
+		if got := NewRelayExecutor(test.config).Lane(lane); got != (queue.Settings{Concurrency: test.want, Probe: true}) {
+			t.Errorf("%s: got %+v, want %d connections", test.name, got, test.want)
+		}
 	}
 }
 

@@ -7,13 +7,19 @@ import (
 	"io"
 	"net"
 	"os"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"sluice/internal/bounce"
 	"sluice/internal/control"
+	"sluice/internal/message"
 	"sluice/internal/queue"
+	"sluice/internal/smtp"
 	"sluice/internal/smtpclient"
+	"sluice/internal/spool"
 	"sluice/internal/trace"
 )
 
@@ -35,10 +41,10 @@ type relayWorker struct {
 	*RelayExecutor
 	ctx     context.Context
 	feed    queue.Feed
-	scope   control.Scope
-	id      string
+	pace    *pace
 	conn    *smtpclient.Conn // nil: none
-	target  target           // where conn leads to
+	led     *control.Relay   // the relay, as it was when conn was made
+	tls     *trace.TLS       // of the last connection; nil: it was in clear, or not made
 	waiting []*delivery      // taken from the feed, not on the connection
 	breaks  int              // connections in a row that broke before the host had answered one transaction
 	buffer  []byte
@@ -48,6 +54,7 @@ type relayWorker struct {
 type delivery struct {
 	smtpclient.Transaction
 	work     *queue.Work
+	relay    *control.Relay
 	target   target
 	tries    int // connections that broke under it
 	attempts []trace.Attempt
@@ -56,7 +63,7 @@ type delivery struct {
 
 // prepare makes sure that a delivery waits, and reports whether one does.
 func (w *relayWorker) prepare() bool {
-	if len(w.waiting) == 0 {
+	if len(w.waiting) == 0 && w.mayLeave() {
 		if d := w.take(0); d != nil {
 			w.waiting = append(w.waiting, d)
 		}
@@ -68,43 +75,47 @@ func (w *relayWorker) prepare() bool {
 // it frees the mail that waits (Mail Manager, D19).
 func (w *relayWorker) take(wait time.Duration) *delivery {
 	for {
-		work := w.feed.Next(w.ctx, wait)
+		work := w.nextWork(wait)
 		if work == nil {
 			return nil
 		}
-		relay, ok := w.Relays.Relay(w.scope, w.id)
-		switch {
-		case !ok:
-			w.hold(work, heldDeleted, fmt.Sprintf("relay %s was deleted", w.id))
-		case relay.SecretARN != "":
-			w.hold(work, heldAuth, w.whyAuth(relay))
-		default:
-			return w.newDelivery(work, target{relay.Server, relay.Port})
+		relay, ok := w.relay(w.feed.Lane())
+		if !ok {
+			w.hold(work, heldDeleted, fmt.Sprintf("relay %s was deleted", path.Base(string(w.feed.Lane()))))
+			continue
 		}
+		w.pace.set(relay.Rate, w.Now())
+		return w.newDelivery(work, relay)
 	}
 }
 
-// whyAuth says why mail for a relay with credentials is held. Credentials are never sent without verified TLS (S27),
-// and there is no TLS to next hops yet.
-func (w *relayWorker) whyAuth(relay *control.Relay) string {
-	if err := checkSecret(w.ctx, w.Secret, relay); err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("relay %s wants authentication, which is not available yet", relay.ID)
-}
-
-func (w *relayWorker) newDelivery(work *queue.Work, to target) *delivery {
-	d := &delivery{work: work, target: to}
+func (w *relayWorker) newDelivery(work *queue.Work, relay *control.Relay) *delivery {
+	d := &delivery{work: work, relay: relay, target: target{relay.Server, relay.Port}}
+	envelope := &work.Message.Envelope
 	d.Transaction = smtpclient.Transaction{
-		From:       work.Message.Envelope.ReversePath, // PRESERVE (Mail Manager, E2)
+		From:       senderOf(work),
 		Recipients: work.Item.Recipients,
-		EightBit:   work.Message.Envelope.EightBit,
-		UTF8:       work.Message.Envelope.UTF8,
+		EightBit:   envelope.EightBit,
+		UTF8:       envelope.UTF8,
+		Return:     envelope.Return,
+		EnvelopeID: envelope.EnvelopeID,
 		Size:       work.Size(),
 		Content:    &workContent{worker: w, work: work},
 		Tag:        d,
 	}
 	return d
+}
+
+// senderOf is the reverse-path that an item leaves with: its message's, or what REPLACE made of that. Mail Manager, E2 and E3.
+func senderOf(work *queue.Work) smtp.Path {
+	if work.Item.Sender == "" {
+		return work.Message.Envelope.ReversePath
+	}
+	path, err := smtp.ParseMailbox(work.Item.Sender)
+	if err != nil { // ours, and checked when it was made
+		return work.Message.Envelope.ReversePath
+	}
+	return path
 }
 
 // Next implements smtpclient.Source.
@@ -121,7 +132,7 @@ func (w *relayWorker) Next(wait bool) *smtpclient.Transaction {
 		w.waiting = append(w.waiting, d)
 	}
 	d := w.waiting[0]
-	if d.target != w.target {
+	if d.relay != w.led {
 		return nil // the relay was corrected: this connection has had its last message
 	}
 	w.waiting = w.waiting[1:]
@@ -143,23 +154,30 @@ func (w *relayWorker) Done(t *smtpclient.Transaction) {
 func (w *relayWorker) settle(d *delivery) {
 	attempt := w.attempt(d, statusSuccess)
 	result := queue.Result{}
+	var ended []message.Recipient
+	var fates []fate
 	for i, reply := range d.Replies {
-		text := reply.String()
+		recipient, text := d.Recipients[i], reply.String()
 		attempt.Recipients[i].Reply = text
 		w.metrics.count(reply)
+		outcome := bounce.Relayed
 		switch {
-		case reply.Permanent():
-			result.Held = hold(result.Held, d.Recipients[i], text)
 		case reply.Transient():
-			result.Deferred = append(result.Deferred, d.Recipients[i])
+			result.Deferred = append(result.Deferred, recipient)
 			result.Reply = text
+			continue
+		case reply.Permanent():
+			outcome, attempt.Status = bounce.Failed, statusFailure
+		case d.DSN || !strings.Contains(strings.ToUpper(recipient.Notify), "SUCCESS"):
+			continue // nobody is to be told, or the next hop tells (Mail Manager, E21)
 		}
-	}
-	if len(result.Held) > 0 {
-		attempt.Status = statusFailure
+		ended, fates = append(ended, recipient), append(fates, fateOf(outcome, reply, d.target.host, w.Now()))
 	}
 	if len(result.Deferred) > 0 {
 		attempt.Status = statusInProgress
+	}
+	if len(ended) > 0 {
+		result.Next = []spool.Item{reportItem(d.work.Item, ended, fates)}
 	}
 	result.Attempts = append(d.attempts, attempt)
 	w.feed.Done(d.work, result)

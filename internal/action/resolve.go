@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"sluice/internal/control"
 )
 
 // maxAddresses is how many addresses of a next hop are tried for one connection.
@@ -23,9 +25,9 @@ func resolveSystem(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// addresses returns where a host may be reached: one look-up a connection, and none for an address literal.
-func (e *RelayExecutor) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	found := []netip.Addr{}
+// addresses returns where a relay may be reached: one look-up a connection, and none for an address literal.
+func (e *RelayExecutor) addresses(ctx context.Context, relay *control.Relay) ([]netip.Addr, error) {
+	host, found := relay.Server, []netip.Addr{}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		found = append(found, addr)
 	} else {
@@ -35,7 +37,7 @@ func (e *RelayExecutor) addresses(ctx context.Context, host string) ([]netip.Add
 			return nil, err
 		}
 	}
-	if e.Strict { // Mail Manager, E4; the addresses themselves are judged, whatever the name was when it was configured (S23)
+	if e.Strict && relay.ID != "" { // a relay resource: Mail Manager, E4; the addresses themselves are judged, whatever the name was when it was configured (S23)
 		found = slices.DeleteFunc(slices.Clone(found), private)
 	}
 	if len(found) == 0 {

@@ -57,7 +57,21 @@ type Relay struct {
 	Server    string
 	Port      int
 	SecretARN string // empty: no authentication
+
+	TLS         RelayTLS // tag sluice:tls
+	CA          string   // tag sluice:ca: the authority, by its name in the configuration, that its certificate is verified against
+	Connections int      // tag sluice:connections: at once; 0: the setting
+	Rate        int      // tag sluice:rate: messages a minute; 0: as fast as it goes
 }
+
+// RelayTLS is how much TLS a relay must have. With credentials it is always RelayTLSVerified.
+type RelayTLS string
+
+// The values of the tag sluice:tls. The zero RelayTLS uses what is offered.
+const (
+	RelayTLSRequired RelayTLS = "required" // encrypted, whoever it is
+	RelayTLSVerified RelayTLS = "verified" // encrypted, with a certificate for its name
+)
 
 // Policy is a traffic policy, compiled.
 type Policy struct {

@@ -45,8 +45,11 @@ type Config struct {
 	Limits     Limits           // a member that is 0 has the profile's value
 	Strict     bool             // the profile aws-strict: AWS's quotas and refusals (Mail Manager, A16)
 	MailDomain string           // empty: DefaultMailDomain
-	// RelayChanged is called after an update of a relay is in the snapshot, before the update is answered; nil: nobody cares.
+	// RelayChanged is called after a change of a relay, its tags or its secret can be seen, before the change is answered;
+	// nil: nobody cares.
 	RelayChanged func(Key)
+	// HasAuthority reports whether the configuration names such a certificate authority; nil: nobody asks.
+	HasAuthority func(name string) bool
 }
 
 // Control carries out the operations and is the Snapshot of what they made. All methods are safe for concurrent use.

@@ -23,7 +23,11 @@ func (c *Control) createRelay(ctx context.Context, scope Scope, in *mailmanager.
 	req := request{scope: scope, operation: "CreateRelay", token: in.ClientToken, tags: in.Tags, input: in}
 	id, err := c.create(ctx, kindRelay, req, func(r store.Resource) (draft, error) {
 		r.Name, r.Counted = string(*in.RelayName), countedRelay
-		return c.draftRelay(r, relayRecord{Server: *in.ServerName, Port: *in.ServerPort, Authentication: *in.Authentication})
+		tags := storedTags(in.Tags)
+		if err := c.checkRelayTags(tags); err != nil {
+			return draft{}, err
+		}
+		return c.draftRelay(r, relayRecord{Server: *in.ServerName, Port: *in.ServerPort, Authentication: *in.Authentication}, tags)
 	})
 	if err != nil {
 		return nil, err
@@ -32,17 +36,18 @@ func (c *Control) createRelay(ctx context.Context, scope Scope, in *mailmanager.
 }
 
 // draftRelay completes a relay that is about to be stored.
-func (c *Control) draftRelay(r store.Resource, record relayRecord) (d draft, err error) {
+func (c *Control) draftRelay(r store.Resource, record relayRecord, tags []store.Tag) (d draft, err error) {
 	if r.Body, err = encode(record); err != nil {
 		return d, err
 	}
 	d.Resource = r
-	d.publish = func() { c.relays.store(snapshotKey(r.Key), relayView(r, record)) }
+	d.publish = func() { c.relays.store(snapshotKey(r.Key), relayView(r, record, tags)) }
 	return d, nil
 }
 
 // relayView is a relay as the data plane sees it.
-func relayView(r store.Resource, record relayRecord) *Relay {
+func relayView(r store.Resource, record relayRecord, tags []store.Tag) *Relay {
+	t, _ := readRelayTags(tags)
 	return &Relay{
 		Key:       snapshotKey(r.Key),
 		Name:      r.Name,
@@ -50,6 +55,8 @@ func relayView(r store.Resource, record relayRecord) *Relay {
 		Server:    string(record.Server),
 		Port:      int(record.Port),
 		SecretARN: string(mailmanager.Value(record.Authentication.SecretArn)),
+
+		TLS: t.tls, CA: t.ca, Connections: t.connections, Rate: t.rate,
 	}
 }
 
@@ -109,7 +116,11 @@ func (c *Control) updateRelay(ctx context.Context, scope Scope, in *mailmanager.
 		replace(&record.Port, in.ServerPort)
 		replace(&record.Authentication, in.Authentication)
 		r.Modified = c.now()
-		return c.draftRelay(r, record)
+		tags, err := c.cfg.Store.Tags(ctx, r.Key)
+		if err != nil {
+			return draft{}, err
+		}
+		return c.draftRelay(r, record, tags)
 	})
 	if err == nil && c.cfg.RelayChanged != nil {
 		c.cfg.RelayChanged(Key{Scope: scope, ID: id}) // Mail Manager, D19
@@ -124,6 +135,18 @@ func (c *Control) deleteRelay(ctx context.Context, scope Scope, in *mailmanager.
 		return nil, err
 	}
 	return &mailmanager.DeleteRelayResponse{}, c.remove(ctx, kindRelay, kindRelay.key(scope, id), c.relays.remove)
+}
+
+// freeRelays tells the mail that waits for a relay that its secret was made, or has a new value (Mail Manager, D19).
+func (c *Control) freeRelays(secret store.Key, name string) {
+	if c.cfg.RelayChanged == nil {
+		return
+	}
+	for r := range c.relays.all() {
+		if ref, ok := secretRefOf(r.Scope, r.SecretARN); ok && r.Scope == secret.Scope && (ref.id == secret.ID || ref.id == name) {
+			c.cfg.RelayChanged(r.Key)
+		}
+	}
 }
 
 // replace sets a value to what an update gives it; nil is absent and changes nothing.

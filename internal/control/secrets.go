@@ -190,6 +190,7 @@ func (c *Control) insertSecret(ctx context.Context, scope Scope, in *secretsmana
 	}
 	if err == nil {
 		c.publishSecret(key, *in.Name, shown)
+		c.freeRelays(key, *in.Name)
 	}
 	return out, err
 }
@@ -299,7 +300,10 @@ func (c *Control) withVersion(ctx context.Context, s foundSecret, version *secre
 		return d, err
 	}
 	shown, err := c.passwordsOf(ctx, s, version.ID, value)
-	d.publish = func() { c.publishSecret(s.Key, s.Name, shown) }
+	d.publish = func() {
+		c.publishSecret(s.Key, s.Name, shown)
+		c.freeRelays(s.Key, s.Name)
+	}
 	return d, err
 }
 

@@ -105,10 +105,14 @@ func (c *Control) loadKind(ctx context.Context, k kind, load func(context.Contex
 	return nil
 }
 
-func (c *Control) loadRelay(_ context.Context, r store.Resource) error {
+func (c *Control) loadRelay(ctx context.Context, r store.Resource) error {
 	record, err := decode[relayRecord](r.Key, r.Body)
+	if err != nil {
+		return err
+	}
+	tags, err := c.cfg.Store.Tags(ctx, r.Key)
 	if err == nil {
-		c.relays.store(snapshotKey(r.Key), relayView(r, record))
+		c.relays.store(snapshotKey(r.Key), relayView(r, record, tags))
 	}
 	return err
 }

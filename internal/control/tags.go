@@ -72,10 +72,14 @@ func (c *Control) tagResource(ctx context.Context, scope Scope, in *mailmanager.
 		return nil, err
 	}
 	tags := storedTags(in.Tags)
-	if k == kindIngressPoint {
-		if err := c.checkPointTags(tags); err != nil {
-			return nil, err
-		}
+	switch k {
+	case kindIngressPoint:
+		err = c.checkPointTags(tags)
+	case kindRelay:
+		err = c.checkRelayTags(tags)
+	}
+	if err != nil {
+		return nil, err
 	}
 	set := func(before []store.Tag) []store.Tag { return append(without(before, tags), tags...) }
 	err = c.retag(ctx, k, key, set, func() error { return c.cfg.Store.SetTags(ctx, key, tags, maxTags) })
@@ -132,9 +136,13 @@ func without(tags, others []store.Tag) []store.Tag {
 	})
 }
 
-// retag changes the tags of a resource; an ingress point follows its own. after is what change makes of tags.
+// retag changes the tags of a resource; ingress points and relays follow their own. after is what change makes of tags.
 func (c *Control) retag(ctx context.Context, k kind, key store.Key, after func([]store.Tag) []store.Tag, change func() error) error {
-	if k != kindIngressPoint {
+	switch k {
+	case kindIngressPoint:
+	case kindRelay:
+		return c.retagRelay(ctx, key, change)
+	default:
 		defer c.locks.lock(key)()
 		return change()
 	}
@@ -152,6 +160,19 @@ func (c *Control) retag(ctx context.Context, k kind, key store.Key, after func([
 		return err
 	}
 	return c.updateLocked(ctx, k, key, func(r store.Resource) (draft, error) { return c.retaggedPoint(ctx, r) })
+}
+
+// retagRelay changes the tags of a relay, which follows them at once; so does the mail that waits for it (Mail Manager, D19).
+func (c *Control) retagRelay(ctx context.Context, key store.Key, change func() error) error {
+	defer c.locks.lock(key)()
+	if err := change(); err != nil {
+		return err
+	}
+	err := c.updateLocked(ctx, kindRelay, key, func(r store.Resource) (draft, error) { return c.retaggedRelay(ctx, r) })
+	if err == nil && c.cfg.RelayChanged != nil {
+		c.cfg.RelayChanged(snapshotKey(key))
+	}
+	return err
 }
 
 // retaggedPoint is the point after a change of its tags. It is UPDATING when it moves to other listeners.
