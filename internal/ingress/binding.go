@@ -130,6 +130,9 @@ func (t *transaction) giveBack() {
 
 // Recipient implements smtpd.Binding: the traffic policy decides (Mail Manager, B7).
 func (b *binding) Recipient(_ context.Context, t *smtpd.Transaction, r message.Recipient) *smtp.Reply {
+	if refusal := b.in.checkReturn(r.Path); refusal != nil {
+		return b.refuse(t, "RCPT", refusal, reasonForged)
+	}
 	decision := b.policy.Decide(&b.facts, r.Path.Received)
 	b.in.metrics.cannotTell.Add(float64(decision.CannotTell())) // Mail Manager, C6
 	state := t.Host.(*transaction)
@@ -139,12 +142,19 @@ func (b *binding) Recipient(_ context.Context, t *smtpd.Transaction, r message.R
 	}
 	b.recordDenied(t, &decision)
 	b.in.metrics.denied.Inc()
-	reply := smtp.NewReply(550, 5, 7, 1, b.session.ID.String()+" Recipient rejected by policy").Because(errPolicyDenied)
-	b.in.appendRefused(b.session, b.point, &trace.Refused{
-		ReversePath: t.Envelope.ReversePath.Received, TrafficPolicyID: b.policy.ID,
-		Decisions: state.decisions[len(state.decisions)-1:], Command: "RCPT", Reply: reply.String(), Reason: errPolicyDenied.Error(),
-	})
+	reply, event := Denied(b.session.ID, t.Envelope.ReversePath.Received, state.decisions[len(state.decisions)-1:])
+	event.TrafficPolicyID = b.policy.ID
+	b.in.appendRefused(b.session, b.point, event)
 	return reply
+}
+
+// Denied is what a recipient is answered whom the decision denies, and what the trace says of it, but for the session's
+// facts and the policy's id. Mail Manager, B7.
+func Denied(session message.ID, reversePath string, decision []policy.Decision) (*smtp.Reply, *trace.Refused) {
+	reply := smtp.NewReply(550, 5, 7, 1, session.String()+" Recipient rejected by policy").Because(errPolicyDenied)
+	return reply, &trace.Refused{
+		ReversePath: reversePath, Decisions: decision, Command: "RCPT", Reply: reply.String(), Reason: causeText(reply),
+	}
 }
 
 // Reasons of refusals, as the label of a metric.
@@ -154,6 +164,7 @@ const (
 	reasonPassword  = "password"
 	reasonLocked    = "locked"
 	reasonHandshake = "handshake"
+	reasonForged    = "forged"
 	reasonBehind    = "behind"
 	reasonStorage   = "storage"
 	reasonProtocol  = "protocol"

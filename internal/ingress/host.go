@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -131,7 +132,7 @@ func (in host) Secured(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smt
 		visitOf(s).certificate = trust.Facts(s.TLS.Certificates[0])
 	}
 	if b, ok := s.Binding.(*binding); ok {
-		b.facts.TLS = mailmanager.IngressTlsProtocolAttribute(policyTLS[s.TLS.Version])
+		b.facts = PolicyFacts(s.Remote.Addr(), s.TLS.Version)
 		return b, nil
 	}
 	points, err := in.control()
@@ -209,8 +210,13 @@ func (in *Ingress) bind(points Points, s *smtpd.Session, p *control.IngressPoint
 	if !ok {
 		return nil, in.refuseSession(s, p, replyUnavailable.Because(errNoPolicy))
 	}
-	tls := mailmanager.IngressTlsProtocolAttribute(policyTLS[s.TLS.Version])
-	return &binding{in: in, session: s, point: p, policy: pol, facts: policy.Facts{Client: client, TLS: tls}}, nil
+	return &binding{in: in, session: s, point: p, policy: pol, facts: PolicyFacts(client, s.TLS.Version)}, nil
+}
+
+// PolicyFacts are what a traffic policy sees of a session: the client's address and the TLS version as SMTP knows it, which
+// is empty in clear.
+func PolicyFacts(client netip.Addr, tlsVersion string) policy.Facts {
+	return policy.Facts{Client: client.Unmap(), TLS: policyTLS[tlsVersion]} // IPv4-mapped IPv6 is IPv4 (Mail Manager, C3)
 }
 
 // policyTLS are the TLS versions as traffic policies name them.

@@ -22,6 +22,7 @@ import (
 	"sluice/internal/message"
 	"sluice/internal/smtpd"
 	"sluice/internal/spool"
+	"sluice/internal/srs"
 	"sluice/internal/trace"
 )
 
@@ -90,6 +91,8 @@ type Config struct {
 	Reserve       func(octets int64) (release func(), reason string, ok bool) // room in the spool; nil: there always is
 	Certificates  Certificates                                                // of the server; nil: no TLS
 	Names         Names                                                       // nil: clients have none
+	SRS           *srs.Rewriter                                               // knows the addresses that REPLACE made; nil: there are none
+	Return        func(account, region string) spool.Lane                     // the way of mail to those; empty: it is held
 	Records       Records                                                     // nil: none are written
 	Pool          Pool
 	Listeners     map[string]ListenerConfig // by name

@@ -3,6 +3,7 @@ package ingress
 import (
 	"context"
 	"errors"
+	"time"
 
 	"sluice/internal/control"
 	"sluice/internal/message"
@@ -44,7 +45,7 @@ func (s *sink) Commit(ctx context.Context) *smtp.Reply {
 		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
 	}
 	acceptance := s.acceptance(rules)
-	if in.queue.Room(s.Size()) {
+	if handsOver(acceptance.Items) && in.queue.Room(s.Size()) {
 		acceptance.Owner, acceptance.Until = in.queue.Lease()
 	}
 	content, err := in.cfg.Spool.Accept(ctx, acceptance)
@@ -74,19 +75,38 @@ func (s *sink) acceptance(rules *control.RuleSet) spool.Acceptance {
 			Trace: received.String(), RuleSetID: rules.ID, RuleSet: rules.Hash,
 		},
 		Content: s.Incoming,
-		Items: []spool.Item{{
-			ItemKey: spool.ItemKey{Message: s.id}, Lane: spool.LaneProcess, Due: now, Recipients: s.t.Envelope.Recipients,
-		}},
-		Rules: rules.Source,
+		Items:   s.items(&session, now),
+		Rules:   rules.Source,
 	}
 }
+
+// items are what the message begins with: its recipients are taken through the rules, but for those who are addresses of ours
+// that bounces come back to (Mail Manager, E19).
+func (s *sink) items(session *message.Session, now time.Time) []spool.Item {
+	in := s.binding.in
+	ordinary, returned := in.parted(s.t.Envelope.Recipients)
+	var items []spool.Item
+	if len(ordinary) > 0 {
+		items = append(items, spool.Item{ItemKey: spool.ItemKey{Message: s.id}, Lane: spool.LaneProcess, Due: now, Recipients: ordinary})
+	}
+	if len(returned) > 0 {
+		key := spool.ItemKey{Message: s.id, Seq: uint32(len(items))}
+		items = append(items, spool.Item{ItemKey: key, Lane: in.wayBack(session), Due: now, Recipients: returned})
+	}
+	return items
+}
+
+// handsOver reports whether what a message begins with can go on in memory: one item that is processed.
+func handsOver(items []spool.Item) bool { return len(items) == 1 && items[0].Lane == spool.LaneProcess }
 
 // handOver passes the message's first item on. What the queue does not take waits in the spool.
 func (s *sink) handOver(ctx context.Context, a *spool.Acceptance, content spool.Content) {
 	queue := s.binding.in.queue
 	if a.Owner == "" {
 		release(content)
-		queue.Notify(spool.LaneProcess)
+		for i := range a.Items {
+			queue.Notify(a.Items[i].Lane)
+		}
 		return
 	}
 	if queue.Offer(spool.Claimed{Item: a.Items[0], Message: &a.Message, Content: content}) {
