@@ -111,12 +111,20 @@ type Config struct {
 	// HeldFor is how long held mail is kept for somebody to look at it.
 	HeldFor Duration `default:"168h" placeholder:"TIME" toml:"held_for" help:"Time for which held mail is kept."`
 
+	// HeldOctets is how much unrouted mail is held, in octets of content; beyond it the oldest is bounced.
+	HeldOctets int64 `default:"4294967296" placeholder:"N" toml:"held_octets" help:"Octets of unrouted mail that are held before the oldest is bounced."`
+
+	// DiskReserve is how many octets of the data directory's file system must stay free for mail to be taken; less gets 452. 0
+	// stands for the larger of 1 GiB and 5 %.
+	DiskReserve uint64 `default:"0" placeholder:"N" toml:"disk_reserve" help:"Octets that must stay free for mail to be taken (default: the larger of 1 GiB and 5 %)."`
+
 	// LogLevel is the least severe level that is logged: debug, info, warn or error.
 	LogLevel string `default:"${log_level}" enum:"debug,info,warn,error" placeholder:"LEVEL" toml:"log_level" help:"Least severe level that is logged: ${enum}."`
 
 	// LogRecords is the list of log records that are written, in the form of AWS: "ingress-application", one for each accepted
-	// message, and "traffic-policy-debug", one for each recipient that a traffic policy decided on. None by default.
-	LogRecords []records.Kind `placeholder:"KIND" toml:"log_records" help:"Log records of AWS's form that are written, with commas: ingress-application, traffic-policy-debug (default: none)."`
+	// message, "traffic-policy-debug", one for each recipient that a traffic policy decided on, and "rule-set-application", one
+	// for each action of a rule set and each rule that does not match. None by default.
+	LogRecords []records.Kind `placeholder:"KIND" toml:"log_records" help:"Log records of AWS's form that are written, with commas: ingress-application, traffic-policy-debug, rule-set-application (default: none)."`
 
 	// LogRecordsFile is the file that they are appended to, opened anew at SIGHUP. By default they go to standard error.
 	LogRecordsFile string `placeholder:"FILE" toml:"log_records_file" help:"File of the log records (default: standard error)."`
@@ -130,6 +138,16 @@ type Config struct {
 
 	// Listeners is a table of sockets by name. The tag sluice:listener puts an ingress point on one, or on two joined by +.
 	Listeners map[string]Listener `kong:"-" toml:"listeners"`
+
+	// Authorities is a table of files, each with the certificates of a private authority in PEM, by name. The tag sluice:ca of a
+	// relay names the one that its certificate is verified against.
+	Authorities map[string]string `kong:"-" toml:"authorities"`
+
+	// Bounces is a table of how senders are told what became of their mail.
+	Bounces Bounces `kong:"-" toml:"bounces"`
+
+	// SRS is a table of how the action Relay replaces senders where its MailFrom is REPLACE.
+	SRS SRS `kong:"-" toml:"srs"`
 }
 
 // Duration is a length of time, written as 90s, 5m or 4h.
@@ -181,6 +199,26 @@ type Listener struct {
 	ProxyFrom []Network `toml:"proxy_from"`
 }
 
+// Bounces is the [bounces] table of the configuration file.
+type Bounces struct {
+	// Route is where notifications leave: the id of a relay, which is looked up in the account and region of the message, or
+	// HOST:PORT. Without it they are held in held/bounce.
+	Route string `toml:"route"`
+
+	// Always has senders told of failures though nothing says that they are who they say. Without it only those are told who
+	// had logged in, and what fails of others is held in held/undeliverable. True unless it is set.
+	Always *bool `toml:"always"`
+
+	// From is the address that notifications are from: an address, or a local part at the host name. By default it is postmaster.
+	From string `toml:"from"`
+}
+
+// SRS is the [srs] table of the configuration file.
+type SRS struct {
+	// Domain is the domain of replaced senders. Without it an action that wants senders replaced fails.
+	Domain string `toml:"domain"`
+}
+
 // Network is an address or a network in CIDR notation.
 type Network netip.Prefix
 
@@ -229,6 +267,7 @@ func (c *Config) settle() error {
 			return err
 		}
 		c.Listeners, c.Certificates = file.Listeners, file.Certificates
+		c.Authorities, c.Bounces, c.SRS = file.Authorities, file.Bounces, file.SRS
 	}
 	return c.check()
 }
@@ -260,6 +299,9 @@ func (c *Config) check() error {
 		if err := listener.check(name); err != nil {
 			return err
 		}
+	}
+	if err := c.checkOut(); err != nil {
+		return err
 	}
 	return c.checkCertificates()
 }

@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		MaxRecipients: 100, MaxConnections: 60000, MaxConnectionsPerSource: 20000, RelayConnections: 20,
 		SessionDrain: Duration(30 * time.Second), RetryFirst: Duration(time.Minute), RetryMax: Duration(4 * time.Hour),
 		GiveUp: Duration(120 * time.Hour), ProbeFirst: Duration(time.Minute), ProbeMax: Duration(30 * time.Minute),
-		HeldFor: Duration(7 * 24 * time.Hour), ReverseDNS: true,
+		HeldFor: Duration(7 * 24 * time.Hour), HeldOctets: 4 << 30, ReverseDNS: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -134,6 +134,16 @@ func TestRefusedSettings(t *testing.T) {
 		{"key without a certificate", "", []string{"--api-key", "a.pem"}, "go together"},
 		{"unknown profile", "", []string{"--profile", "strict"}, "must be one of"},
 		{"unknown level", "log_level = \"loud\"\n", nil, "must be one of"},
+		{"bounces by way of a host without a port", "[bounces]\nroute = \"mx.example.net\"\n", nil, "route of [bounces]"},
+		{"bounces by way of a port without a host", "[bounces]\nroute = \":25\"\n", nil, "route of [bounces]"},
+		{"bounces by way of no port", "[bounces]\nroute = \"mx.example.net:smtp\"\n", nil, "route of [bounces]"},
+		{"bounces by way of a port beyond all", "[bounces]\nroute = \"mx.example.net:65536\"\n", nil, "route of [bounces]"},
+		{"bounces from nobody", "[bounces]\nfrom = \"a b@example.org\"\n", nil, "from of [bounces]"},
+		{"bounces from nowhere", "[bounces]\nfrom = \"postmaster@\"\n", nil, "from of [bounces]"},
+		{"bounces always but how", "[bounces]\nalways = \"yes\"\n", nil, "sluice.toml:2"},
+		{"unknown key of bounces", "[bounces]\nway = \"r-1\"\n", nil, `sluice.toml:2: unknown key "bounces.way"`},
+		{"senders in no domain", "[srs]\ndomain = \"not a domain\"\n", nil, "domain of [srs]"},
+		{"authority of another kind", "[authorities]\ninside = [\"ca.pem\"]\n", nil, "Authorities"},
 		{"no recipients", "", []string{"--max-recipients", "0"}, "at least 1"},
 		{"negative connections", "", []string{"--max-connections=-1"}, "at least 1"},
 	}

@@ -47,7 +47,10 @@ func openDataDir(path string) (*dataDir, error) {
 // file is the path of something in the directory.
 func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
 
-func (d *dataDir) unlock() error { return d.lock.Close() }
+// unlock gives the directory up. The lock is undone by word: a process that is being started may still have the file open.
+func (d *dataDir) unlock() error {
+	return errors.Join(syscall.Flock(int(d.lock.Fd()), syscall.LOCK_UN), d.lock.Close())
+}
 
 // writeOwner leaves our process id for whoever finds the directory in use.
 func writeOwner(lock *os.File) error {

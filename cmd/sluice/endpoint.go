@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
@@ -64,6 +65,14 @@ func sharedProfile(ctx context.Context, env config.EnvConfig) (config.SharedConf
 			"export AWS_SHARED_CREDENTIALS_FILE=DIR/root-credentials, where DIR is the server's data directory")
 	}
 	return shared, nil
+}
+
+// hintAt gives an error a way out where the server answered that it does not have what was asked for.
+func hintAt(explained, err error, way string) error {
+	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return hint(explained, way)
+	}
+	return explained
 }
 
 // explain gives an answer that is an error its way out.

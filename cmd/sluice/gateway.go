@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,6 +29,7 @@ import (
 	"sluice/internal/smtpd"
 	"sluice/internal/spool"
 	"sluice/internal/spool/pebble"
+	"sluice/internal/srs"
 	"sluice/internal/store/sqlite"
 	"sluice/internal/trace"
 )
@@ -54,9 +56,14 @@ type gateway struct {
 	certificates *certs.Certificates
 	records      *records.Log
 	names        *rdns.Names
+	authorities  map[string]*x509.CertPool
+	keys         *seal.Keys
+	rewriter     *srs.Rewriter // nil: senders are not replaced
 	control      *control.Control
+	relays       *action.RelayExecutor
 	queue        *queue.Queue
 	ingress      *ingress.Ingress
+	tokens       *awsapi.PageTokens // of the admin API
 	smtp         *smtpd.Server
 
 	api       http.Handler
@@ -68,7 +75,7 @@ type gateway struct {
 func openGateway(ctx context.Context, s *server) (*gateway, error) {
 	g := &gateway{server: s}
 	for _, open := range []func(context.Context) error{
-		g.openSpool, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
+		g.openKeys, g.openSpool, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, g.close())
@@ -79,7 +86,8 @@ func openGateway(ctx context.Context, s *server) (*gateway, error) {
 
 func (g *gateway) openSpool(context.Context) (err error) {
 	s := g.server
-	if g.spool, err = pebble.Open(filepath.Join(s.dir.path, spoolFolder), pebble.Config{Logger: s.log, Registerer: s.registry}); err != nil {
+	config := pebble.Config{Logger: s.log, Registerer: s.registry, Reserve: s.cfg.DiskReserve}
+	if g.spool, err = pebble.Open(filepath.Join(s.dir.path, spoolFolder), config); err != nil {
 		return fmt.Errorf("open the spool: %w", err)
 	}
 	g.undo = append(g.undo, g.spool.Close)
@@ -87,6 +95,16 @@ func (g *gateway) openSpool(context.Context) (err error) {
 		return fmt.Errorf("open the trace: %w", err)
 	}
 	g.undo = append(g.undo, g.trace.Close)
+	return nil
+}
+
+// openKeys opens what secrets are sealed under, and what is derived from it.
+func (g *gateway) openKeys(context.Context) (err error) {
+	s := g.server
+	if g.keys, err = openSeal(filepath.Join(s.dir.path, masterKeyFile)); err != nil {
+		return err
+	}
+	g.rewriter = s.cfg.rewriter(g.keys.Derive)
 	return nil
 }
 
@@ -133,6 +151,7 @@ func (g *gateway) openIngress(context.Context) error {
 	}
 	g.ingress = ingress.New(ingress.Config{
 		Spool: g.spool, Trace: g.trace, Reserve: g.spool.Reserve, Pool: pool, Listeners: listeners, Certificates: g.certificates, Names: g.clientNames(), Records: g.records,
+		SRS: g.rewriter, Return: g.bounceRoute,
 		MaxRecipients: cfg.MaxRecipients, Inherited: g.server.inherited.Claim, Now: g.server.now, Logger: g.server.log, Registerer: g.server.registry,
 	})
 	return nil
@@ -140,18 +159,22 @@ func (g *gateway) openIngress(context.Context) error {
 
 func (g *gateway) openControl(ctx context.Context) (err error) {
 	s := g.server
-	keys, err := openSeal(filepath.Join(s.dir.path, masterKeyFile))
-	if err != nil {
+	keys := g.keys
+	if g.tokens, err = awsapi.NewPageTokens(keys.Derive("admin: page tokens"), s.now); err != nil {
 		return err
 	}
 	if g.store, err = sqlite.Open(ctx, filepath.Join(s.dir.path, storeFile)); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	g.undo = append(g.undo, g.store.Close)
+	if g.authorities, err = s.cfg.loadAuthorities(); err != nil {
+		return err
+	}
 	g.control, err = control.Open(ctx, control.Config{
 		Store: g.store, Seal: keys, Sockets: g.ingress, Now: s.now, Logger: s.log,
 		Strict: s.cfg.strict(), MailDomain: s.cfg.MailDomain,
 		RelayChanged: func(key control.Key) { g.queue.Probe(spool.RelayLane(key.Account, key.Region, key.ID)) },
+		HasAuthority: func(name string) bool { return g.authorities[name] != nil },
 	})
 	if err != nil {
 		return fmt.Errorf("open the control plane: %w", err)
@@ -178,24 +201,43 @@ func openSeal(path string) (*seal.Keys, error) {
 
 func (g *gateway) openQueue(context.Context) error {
 	s := g.server
-	relays := action.NewRelayExecutor(action.RelayConfig{
+	g.relays = action.NewRelayExecutor(action.RelayConfig{
 		Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict(), Hello: s.cfg.hostname(),
-		Connections: s.cfg.RelayConnections, Log: s.log, Metrics: s.registry,
+		Connections: s.cfg.RelayConnections, Authorities: g.authorities, Log: s.log, Metrics: s.registry,
 	})
-	planner := action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict()})
+	planner := action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict(), Rewriter: g.rewriter})
+	reporter, err := g.newReporter()
+	if err != nil {
+		return err
+	}
+	reports := action.Reports{Now: time.Now}
 	processor := process.New(process.Config{
 		RuleSets: g.control, Sources: g.spool, Planner: planner,
 		Strict: s.cfg.strict(), Logger: s.log, Registerer: s.registry,
 	})
 	g.queue = queue.New(queue.Config{
-		Spool: g.spool, Trace: g.trace, Journal: g.spool.Journal(), Owner: message.NewID(time.Now()).String(),
-		Executors: map[string]queue.Executor{"process": processor, "relay": relays},
-		Now:       time.Now, Logger: s.log, Registerer: s.registry,
+		Spool: g.spool, Trace: process.Recorder{Trace: g.trace, Records: g.records, RuleSets: g.control}, Journal: g.spool.Journal(), Owner: message.NewID(time.Now()).String(),
+		Executors: map[string]queue.Executor{"process": processor, "relay": g.relays, "hop": g.relays, "report": reporter},
+		Reports:   reports, Bounce: reports.Bounce,
+		Now: time.Now, Logger: s.log, Registerer: s.registry,
 		Retry:   schedule.Retry{First: time.Duration(s.cfg.RetryFirst), Longest: time.Duration(s.cfg.RetryMax), GiveUp: time.Duration(s.cfg.GiveUp)},
 		Probe:   schedule.Probe{First: time.Duration(s.cfg.ProbeFirst), Longest: time.Duration(s.cfg.ProbeMax)},
-		HeldFor: time.Duration(s.cfg.HeldFor),
+		HeldFor: time.Duration(s.cfg.HeldFor), HeldOctets: s.cfg.HeldOctets,
 	})
 	return nil
+}
+
+// newReporter makes what tells senders. A host name that is no domain needs another address to tell from.
+func (g *gateway) newReporter() (*action.Reporter, error) {
+	s := g.server
+	from, err := s.cfg.bouncesFrom()
+	if err != nil {
+		return nil, usage(fmt.Errorf("whom notifications are from: %w", err), "set hostname, or from of [bounces]")
+	}
+	return action.NewReporter(action.ReporterConfig{
+		Route: g.bounceRoute, Always: s.cfg.alwaysBounces(), From: from, Hostname: s.cfg.hostname(),
+		Now: time.Now, Logger: s.log, Registerer: s.registry,
+	}), nil
 }
 
 func (g *gateway) openSMTP(context.Context) error {
@@ -218,7 +260,8 @@ func (g *gateway) openAPI(context.Context) error {
 	g.api = awsapi.New(awsapi.Config{
 		Services: []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
 		Admin: admin.New(admin.Config{
-			Traces: g.trace, Points: g.control, Sockets: g.ingress, Lanes: g.spool, Readiness: g.readiness,
+			Traces: g.trace, Points: g.control, Sockets: g.ingress, Lanes: g.spool, Relays: relayTrials{g.control, g.relays}, Readiness: g.readiness,
+			Queue: g.queue, Resources: g.control, RuleSets: g.spool, Tokens: g.tokens, Operator: defaultAccount, Log: s.log,
 			StatusReason: g.statusReason, Version: version(),
 		}),
 		Credentials: s.credentials,
@@ -227,6 +270,12 @@ func (g *gateway) openAPI(context.Context) error {
 		Metrics:     s.registry,
 	})
 	return nil
+}
+
+// relayTrials is the admin API's way to relays: found by the control plane, tried as mail would.
+type relayTrials struct {
+	*control.Control
+	*action.RelayExecutor
 }
 
 // statusReason asks the control plane why a point is FAILED: the snapshot that sessions read does not have it.

@@ -1,7 +1,8 @@
 // Command sluice is a mail gateway that is programmed through the Amazon SES Mail Manager API, on your own machines.
 //
 // One binary has everything: serve runs the gateway, quickstart shows a message going through one, sink is an SMTP server
-// that takes any mail, and trace, listeners and status ask a running server. Only this package wires the others together.
+// that takes any mail, trace, listeners, status, queue and relay ask a running server, and rescue reads the data of one that is
+// stopped. Only this package wires the others together.
 package main
 
 import (
@@ -35,8 +36,13 @@ type commandLine struct {
 	Quickstart quickstartCommand `cmd:"" help:"Run the gateway and watch a message go through it."`
 	Sink       sinkCommand       `cmd:"" help:"Run an SMTP server that accepts everything and prints a line for each message."`
 	Trace      traceCommand      `cmd:"" help:"Show what happened to a message or a session, and why."`
+	Simulate   simulateCommand   `cmd:"" help:"Show what would become of a message, and why, without sending it."`
+	Lint       lintCommand       `cmd:"" help:"Find what is wrong with rule sets and traffic policies."`
 	Listeners  listenersCommand  `cmd:"" help:"List the ingress points and the addresses they are reached at."`
+	Queue      queueCommand      `cmd:"" help:"See what waits and what is held, and hold, release, retry, bounce, discard or reroute it."`
 	Status     statusCommand     `cmd:"" help:"Show whether a server takes mail, and what waits in it."`
+	Rescue     rescueCommand     `cmd:"" help:"Write every message of a stopped server's data directory, as far as it can be read, to files."`
+	Relay      relayCommand      `cmd:"" help:"Test a relay."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
@@ -103,7 +109,7 @@ func describe(value *kong.Value) string {
 func helpHint(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Command() != "" {
-		return fmt.Sprintf("run sluice %s --help", parse.Context.Selected().Name)
+		return fmt.Sprintf("run sluice %s --help", parse.Context.Selected().Path())
 	}
 	return "run sluice --help"
 }

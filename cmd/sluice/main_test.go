@@ -32,6 +32,9 @@ func TestBadUsage(t *testing.T) {
 		{"missing argument", []string{"trace"}, "sluice trace --help"},
 		{"missing flag", []string{"sink"}, "sluice sink --help"},
 		{"superfluous argument", []string{"listeners", "all"}, "sluice listeners --help"},
+		{"unknown flag of a subcommand's subcommand", []string{"queue", "list", "--lanes", "x"}, "sluice queue list --help"},
+		{"two targets", []string{"queue", "reroute", "--all", "--rule-set", "a", "--relay", "b"}, "sluice queue reroute --help"},
+		{"no target", []string{"queue", "reroute", "--all"}, "sluice queue reroute --help"},
 		{"flag of the wrong type", []string{"serve", "--max-recipients", "many"}, "sluice serve --help"},
 	}
 	for _, test := range tests {
@@ -49,10 +52,16 @@ func TestBadUsage(t *testing.T) {
 }
 
 func TestHelpOfEverySubcommand(t *testing.T) {
-	for _, name := range []string{"serve", "quickstart", "sink", "trace", "listeners", "status", "version"} {
+	for _, name := range []string{"serve", "quickstart", "sink", "trace", "simulate", "lint", "listeners", "queue", "relay", "status", "rescue", "version"} {
 		code, out, err := sluice(t, name, "--help")
 		if code != exitOK || err != "" || !strings.HasPrefix(out, "Usage: sluice "+name) {
 			t.Errorf("%s: got code %d, %q and %q", name, code, out, err)
+		}
+	}
+	for _, name := range []string{"list", "show", "lanes", "hold", "release", "retry", "bounce", "discard", "reroute"} {
+		code, out, err := sluice(t, "queue", name, "--help")
+		if code != exitOK || err != "" || !strings.HasPrefix(out, "Usage: sluice queue "+name) {
+			t.Errorf("queue %s: got code %d, %q and %q", name, code, out, err)
 		}
 	}
 	if code, out, _ := sluice(t, "--help"); code != exitOK || !strings.Contains(out, "quickstart") {

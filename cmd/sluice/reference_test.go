@@ -53,8 +53,8 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	tables := map[string]string{"certificates": "Certificate", "listeners": "Listener"}
-	prefixes := map[string]string{"certificates": "certificates.", "listeners": "listeners.NAME."}
+	tables := map[string]string{"certificates": "Certificate", "listeners": "Listener", "bounces": "Bounces", "srs": "SRS"}
+	prefixes := map[string]string{"certificates": "certificates.", "listeners": "listeners.NAME.", "bounces": "bounces.", "srs": "srs."}
 	for _, field := range fields(file, "Config") {
 		key := writeSetting(&out, field, "")
 		for _, field := range fields(file, tables[key]) {

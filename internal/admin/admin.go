@@ -11,22 +11,28 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 
+	"sluice/internal/action"
 	"sluice/internal/admin/client"
 	"sluice/internal/awsapi"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
+	"sluice/internal/queue"
 	"sluice/internal/spool"
 	"sluice/internal/trace"
 )
 
 // Traces finds what is known of a message or session. Get returns an error with mailmanager.CodeResourceNotFound when
-// that is nothing, also when the id is of another account or region.
+// that is nothing, also when the id is of another account or region; Find one that wraps trace.ErrToken for a token that
+// is none.
 type Traces interface {
 	Get(ctx context.Context, account, region string, id message.ID) (trace.Record, error)
+	Find(ctx context.Context, q trace.Query) (trace.Page, error)
 }
 
 // Points yields every ingress point of every account and region.
@@ -44,19 +50,32 @@ type Lanes interface {
 	Lanes(ctx context.Context) ([]spool.LaneStat, error)
 }
 
-// Config is what the admin API works with. Every field but Version and StatusReason must be set.
+// Relays finds relays by id or ARN, and tries them without sending mail.
+type Relays interface {
+	Relay(scope control.Scope, idOrARN string) (*control.Relay, bool)
+	Try(ctx context.Context, relay *control.Relay) action.Trial
+}
+
+// Config is what the admin API works with. Every field but Version, StatusReason and Operator must be set.
 type Config struct {
 	Traces       Traces
 	Points       Points
 	Sockets      Sockets
 	Lanes        Lanes
+	Queue        Queue
+	Resources    Resources
+	RuleSets     RuleSets
+	Tokens       control.PageTokens
+	Log          *slog.Logger
+	Relays       Relays
 	Readiness    Readiness
 	StatusReason func(control.Key) string // why a point is FAILED; nil: nobody knows
 	Version      string
+	Operator     string // the server's own account, which sees messages that cannot be read, and so are nobody's; empty: none does
 }
 
 // handler carries out one operation; its output is marshalled to JSON.
-type handler func(ctx context.Context, scope control.Scope, input json.RawMessage) (output any, err error)
+type handler func(ctx context.Context, caller awsapi.Caller, input json.RawMessage) (output any, err error)
 
 // API implements awsapi.AdminHandler. It is safe for concurrent use.
 type API struct {
@@ -71,8 +90,23 @@ func New(cfg Config) *API {
 	api := &API{cfg: cfg}
 	api.operations = map[string]handler{
 		client.OpGetTrace:      typed(api.getTrace),
+		client.OpFindTraces:    typed(api.findTraces),
 		client.OpListListeners: typed(api.listListeners),
 		client.OpGetStatus:     typed(api.getStatus),
+		client.OpTestRelay:     typed(api.testRelay),
+		client.OpListQueue:     typed(api.listQueue),
+		client.OpShowMessage:   typed(api.showMessage),
+		client.OpListLanes:     typed(api.listLanes),
+	}
+	for operation, act := range map[string]queue.Act{
+		client.OpHoldQueue:    queue.ActHold,
+		client.OpReleaseQueue: queue.ActRelease,
+		client.OpRetryQueue:   queue.ActRetry,
+		client.OpBounceQueue:  queue.ActBounce,
+		client.OpDiscardQueue: queue.ActDiscard,
+		client.OpRerouteQueue: queue.ActReroute,
+	} {
+		api.operations[operation] = api.steering(operation, act)
 	}
 	return api
 }
@@ -83,20 +117,28 @@ func (api *API) HandleAdmin(ctx context.Context, caller awsapi.Caller, operation
 	if !ok {
 		return nil, mailmanager.Errorf(mailmanager.CodeUnknownOperation, "The admin API has no operation %q", operation)
 	}
-	return handle(ctx, control.Scope{Account: caller.Account, Region: caller.Region}, input)
+	return handle(ctx, caller, input)
 }
 
-// typed gives an operation its input decoded. An unknown member is refused: it is a caller's typing mistake.
+// typed gives an operation its input decoded, in the account and region of the caller.
 func typed[In, Out any](do func(context.Context, control.Scope, In) (Out, error)) handler {
-	return func(ctx context.Context, scope control.Scope, raw json.RawMessage) (any, error) {
-		var input In
-		decoder := json.NewDecoder(bytes.NewReader(raw))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&input); err != nil {
-			return nil, mailmanager.Errorf(mailmanager.CodeSerialization, "The input cannot be read: %v", err)
+	return func(ctx context.Context, caller awsapi.Caller, raw json.RawMessage) (any, error) {
+		input, err := decode[In](raw)
+		if err != nil {
+			return nil, err
 		}
-		return do(ctx, scope, input)
+		return do(ctx, control.Scope{Account: caller.Account, Region: caller.Region}, input)
 	}
+}
+
+// decode reads an input. An unknown member is refused: it is a caller's typing mistake.
+func decode[In any](raw json.RawMessage) (input In, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&input); err != nil {
+		return input, mailmanager.Errorf(mailmanager.CodeSerialization, "The input cannot be read: %v", err)
+	}
+	return input, nil
 }
 
 func (api *API) getTrace(ctx context.Context, scope control.Scope, in client.GetTraceInput) (client.GetTraceOutput, error) {
@@ -109,6 +151,31 @@ func (api *API) getTrace(ctx context.Context, scope control.Scope, in client.Get
 		return client.GetTraceOutput{}, fmt.Errorf("look up trace %s: %w", id, err)
 	}
 	return client.GetTraceOutput{Record: record}, nil
+}
+
+func (api *API) findTraces(ctx context.Context, scope control.Scope, in client.FindTracesInput) (client.FindTracesOutput, error) {
+	query := trace.Query{
+		Account: scope.Account, Region: scope.Region, Sender: in.Sender, Recipient: in.Recipient,
+		Since: in.Since, Until: in.Until, Refused: in.Refused, Limit: in.Limit, Token: in.NextToken,
+	}
+	if in.Client != "" {
+		address, err := netip.ParseAddr(in.Client)
+		if err != nil {
+			return client.FindTracesOutput{}, mailmanager.Errorf(mailmanager.CodeValidation, "Client: %v", err)
+		}
+		query.Client = address
+	}
+	if in.Limit < 0 || in.Limit > trace.MaxFindLimit {
+		return client.FindTracesOutput{}, mailmanager.Errorf(mailmanager.CodeValidation, "Limit: %d is not between 0 and %d", in.Limit, trace.MaxFindLimit)
+	}
+	page, err := api.cfg.Traces.Find(ctx, query)
+	if errors.Is(err, trace.ErrToken) {
+		return client.FindTracesOutput{}, mailmanager.Errorf(mailmanager.CodeValidation, "NextToken: %v", err)
+	}
+	if err != nil {
+		return client.FindTracesOutput{}, err
+	}
+	return client.FindTracesOutput{Traces: page.Found, NextToken: page.Next}, nil
 }
 
 func (api *API) listListeners(_ context.Context, scope control.Scope, _ client.ListListenersInput) (client.ListListenersOutput, error) {
@@ -157,9 +224,11 @@ func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.Get
 // visible reports whether a caller may see a lane: those of a resource belong to its scope; the others are the server's
 // and say no more than how much waits.
 func visible(lane spool.Lane, scope control.Scope) bool {
-	_, resource, owned := strings.Cut(string(lane), "/")
-	if !owned || lane.Held() {
-		return true
-	}
-	return strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
+	_, resource, _ := strings.Cut(string(lane), "/")
+	return shared(lane) || strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
+}
+
+// shared reports whether mail of several accounts can be in the lane.
+func shared(lane spool.Lane) bool {
+	return lane.Held() || lane.Kind() == "hop" || !strings.Contains(string(lane), "/")
 }

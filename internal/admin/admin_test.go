@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/action"
 	"sluice/internal/admin/client"
 	"sluice/internal/awsapi"
 	"sluice/internal/control"
@@ -30,6 +33,10 @@ type server struct {
 	bound   map[string][]string // by ingress point id
 	lanes   []spool.LaneStat
 	broken  error // what Lanes returns
+	page    trace.Page
+	query   trace.Query // that Find was called with
+	relay   *control.Relay
+	trial   action.Trial // of it
 }
 
 func (s *server) Get(_ context.Context, account, region string, id message.ID) (trace.Record, error) {
@@ -40,6 +47,14 @@ func (s *server) Get(_ context.Context, account, region string, id message.ID) (
 	return record, nil
 }
 
+func (s *server) Find(_ context.Context, q trace.Query) (trace.Page, error) {
+	s.query = q
+	if q.Token == "bad" {
+		return trace.Page{}, fmt.Errorf("find: %w", trace.ErrToken)
+	}
+	return s.page, nil
+}
+
 func (s *server) Points() iter.Seq[*control.IngressPoint] { return slices.Values(s.points) }
 
 func (s *server) Bound(key control.Key) []string { return s.bound[key.ID] }
@@ -48,7 +63,7 @@ func (s *server) Lanes(context.Context) ([]spool.LaneStat, error) { return s.lan
 
 func (s *server) api() *API {
 	return New(Config{
-		Traces: s, Points: s, Sockets: s, Lanes: s, Version: "test",
+		Traces: s, Points: s, Sockets: s, Lanes: s, Relays: s, Version: "test",
 		Readiness:    Readiness{check("spool", "no room")},
 		StatusReason: func(key control.Key) string { return "why " + key.ID },
 	})
@@ -84,6 +99,13 @@ func TestRefusals(t *testing.T) {
 		{"id of the wrong length", &server{}, "GetTrace", `{"Id":"0123"}`, mailmanager.CodeValidation},
 		{"id of the wrong alphabet", &server{}, "GetTrace", `{"Id":"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}`, mailmanager.CodeValidation},
 		{"unknown id", &server{scope: home}, "GetTrace", `{"Id":"` + id.String() + `"}`, mailmanager.CodeResourceNotFound},
+		{"client that is no address", &server{}, "FindTraces", `{"Client":"example.com"}`, mailmanager.CodeValidation},
+		{"client that is a network", &server{}, "FindTraces", `{"Client":"192.0.2.0/24"}`, mailmanager.CodeValidation},
+		{"too many", &server{}, "FindTraces", `{"Limit":1001}`, mailmanager.CodeValidation},
+		{"fewer than none", &server{}, "FindTraces", `{"Limit":-1}`, mailmanager.CodeValidation},
+		{"no token", &server{}, "FindTraces", `{"NextToken":"bad"}`, mailmanager.CodeValidation},
+		{"no time", &server{}, "FindTraces", `{"Since":"yesterday"}`, mailmanager.CodeSerialization},
+		{"the caller names the account", &server{}, "FindTraces", `{"Account":"111111111111"}`, mailmanager.CodeSerialization},
 		{
 			"id of another region", &server{scope: abroad, records: map[message.ID]trace.Record{id: {ID: id}}},
 			"GetTrace", `{"Id":"` + id.String() + `"}`, mailmanager.CodeResourceNotFound,
@@ -113,6 +135,34 @@ func TestGetTrace(t *testing.T) {
 	if diff := cmp.Diff(client.GetTraceOutput{Record: want}, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestFindTraces: the query is the caller's, in the caller's own account and region (S36).
+func TestFindTraces(t *testing.T) {
+	t.Parallel()
+	since := time.Unix(1_700_000_000, 0).UTC()
+	s := &server{page: trace.Page{Found: []trace.Summary{{Kind: trace.KindRefused}}, Next: "on"}}
+	got, err := call(t, s, "FindTraces", `{"Sender":"a@example.com","Recipient":"b@example.com","Client":"192.0.2.1",
+		"Since":"2023-11-14T22:13:20Z","Until":"2023-11-14T22:13:21Z","Refused":true,"Limit":7,"NextToken":"from"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(client.FindTracesOutput{Traces: s.page.Found, NextToken: "on"}, got, equal); diff != "" {
+		t.Error(diff)
+	}
+	want := trace.Query{
+		Account: home.Account, Region: home.Region, Sender: "a@example.com", Recipient: "b@example.com",
+		Client: netip.MustParseAddr("192.0.2.1"), Since: since, Until: since.Add(time.Second), Refused: true, Limit: 7, Token: "from",
+	}
+	if diff := cmp.Diff(want, s.query, equal); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// equal compares addresses.
+var equal = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 }
 
 func TestListListenersShowsTheCallersPointsByName(t *testing.T) {

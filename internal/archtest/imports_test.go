@@ -27,10 +27,13 @@ var tiers = map[string]tier{
 	"message":        words,
 	"smtp":           words,
 
+	"bounce":   decisions,
+	"lint":     decisions,
 	"match":    decisions,
 	"policy":   decisions,
 	"rule":     decisions,
 	"schedule": decisions,
+	"srs":      decisions,
 	"trust":    decisions,
 
 	"awsapi":     adapters,
@@ -45,12 +48,13 @@ var tiers = map[string]tier{
 	"records":    adapters,
 	"rdns":       adapters,
 
-	"control": flow,
-	"ingress": flow,
-	"process": flow,
-	"queue":   flow,
-	"action":  flow,
-	"admin":   flow,
+	"control":  flow,
+	"ingress":  flow,
+	"process":  flow,
+	"simulate": flow,
+	"queue":    flow,
+	"action":   flow,
+	"admin":    flow,
 }
 
 // outsiders are the packages of internal/ that are not part of the gateway but tools.

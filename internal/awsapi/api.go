@@ -74,7 +74,7 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, x *exchange) (paylo
 	if err := claim.verify(r, body); err != nil {
 		return nil, err
 	}
-	x.caller = Caller{Account: claim.account, Region: claim.region, AccessKeyID: claim.accessKeyID, RequestID: x.requestID}
+	x.caller = Caller{Account: claim.account, Region: claim.region, AccessKeyID: claim.accessKeyID, RequestID: x.requestID, Address: r.RemoteAddr}
 	payload, err = x.route.call(r.Context(), x.caller, body)
 	if err != nil && r.Context().Err() != nil {
 		// Nobody reads this; it is not to look like a defect in the log.

@@ -187,7 +187,8 @@ func TestBothProtocolsReachTheHandler(t *testing.T) {
 			if *got.RelayName != "office" || got.Authentication.NoAuthentication == nil {
 				t.Errorf("got input %+v, want the one sent", got)
 			}
-			wantCaller := Caller{Account: testAccount, Region: testRegion, AccessKeyID: testKey, RequestID: response.Header.Get("X-Amzn-Requestid")}
+			// The address is httptest.NewRequest's.
+			wantCaller := Caller{Account: testAccount, Region: testRegion, AccessKeyID: testKey, RequestID: response.Header.Get("X-Amzn-Requestid"), Address: "192.0.2.1:1234"}
 			if diff := cmp.Diff(wantCaller, caller); diff != "" {
 				t.Errorf("caller (-want +got):\n%s", diff)
 			}

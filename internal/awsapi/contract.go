@@ -13,6 +13,7 @@ type Caller struct {
 	Region      string // of the credential scope (Mail Manager, A28)
 	AccessKeyID string
 	RequestID   string
+	Address     string // host:port that the request came from
 }
 
 // Handler carries out the operations of one service. It is called once the signature is verified and the input is

@@ -80,6 +80,16 @@ type decoder struct {
 	elements int
 }
 
+// DecodeJSON reads one document of AWS JSON into target, a pointer to the Go type of the shape, as a request would be read.
+// The error is a *mailmanager.Error with CodeSerialization that says where the document is wrong.
+func DecodeJSON(document []byte, shape *mailmanager.Shape, target any) error {
+	src, err := newJSONSource(document)
+	if err != nil {
+		return err
+	}
+	return decode(src, shape, target)
+}
+
 // decode reads one document into target, a pointer to the Go type of the shape.
 func decode(src source, shape *mailmanager.Shape, target any) error {
 	d := &decoder{source: src}

@@ -57,6 +57,12 @@ func (c *Client) GetTrace(ctx context.Context, id string) (trace GetTraceOutput,
 	return trace, err
 }
 
+// FindTraces lists messages and sessions by what is known of them.
+func (c *Client) FindTraces(ctx context.Context, query FindTracesInput) (traces FindTracesOutput, err error) {
+	err = c.call(ctx, OpFindTraces, query, &traces)
+	return traces, err
+}
+
 // ListListeners returns where each ingress point of the region is reached.
 func (c *Client) ListListeners(ctx context.Context) (listeners ListListenersOutput, err error) {
 	err = c.call(ctx, OpListListeners, ListListenersInput{}, &listeners)
@@ -67,6 +73,12 @@ func (c *Client) ListListeners(ctx context.Context) (listeners ListListenersOutp
 func (c *Client) GetStatus(ctx context.Context) (status GetStatusOutput, err error) {
 	err = c.call(ctx, OpGetStatus, GetStatusInput{}, &status)
 	return status, err
+}
+
+// TestRelay has the server connect to a relay, and returns what came of it.
+func (c *Client) TestRelay(ctx context.Context, id string) (test TestRelayOutput, err error) {
+	err = c.call(ctx, OpTestRelay, TestRelayInput{Id: id}, &test)
+	return test, err
 }
 
 // call sends one operation. An error is an *Error when the server answered with one, else it wraps ErrUnreachable.

@@ -1,5 +1,5 @@
-// Package render shows a trace record to people: what happened, in order, and why. What strangers wrote is quoted where it
-// could pretend to be something else. Start with Trace.
+// Package render shows trace records and the queue to people: what happened, in order, and why. What strangers wrote is
+// quoted where it could pretend to be something else. Start with Trace.
 package render
 
 import (
@@ -19,6 +19,8 @@ import (
 const (
 	timeForm = "2006-01-02 15:04:05.000Z"
 	margin   = "    " // of what belongs to an event
+
+	recipientsInLine = 3 // of what a search found
 )
 
 // page is where a record is written. Errors are kept by the writer until Flush.
@@ -54,6 +56,8 @@ func (p page) event(e *trace.Event) {
 		p.attempt(at, e.Attempt)
 	case e.Held != nil:
 		p.line(0, "%s  held in %s for %s: %s", at, e.Held.Lane, list(e.Held.Recipients), plain(e.Held.Reason))
+	case e.Steered != nil:
+		p.steered(at, e.Steered)
 	case e.Ended != nil:
 		p.ended(at, e.Ended)
 	default:
@@ -177,10 +181,16 @@ func (p page) attempt(at string, a *trace.Attempt) {
 		text += " at " + a.Target
 	}
 	text += ": " + a.Status
+	if a.Status == "QUEUED" { // of a simulation
+		text += " in " + a.Lane
+	}
 	if a.Took > 0 {
 		text += ", it took " + a.Took.Round(100*time.Microsecond).String()
 	}
 	p.line(0, "%s", text)
+	if a.TLS != nil {
+		p.line(1, "over %s", protection(a.TLS))
+	}
 	if a.Reason != "" {
 		p.line(1, "because %s", plain(a.Reason))
 	}
@@ -190,6 +200,60 @@ func (p page) attempt(at string, a *trace.Attempt) {
 	if !a.Next.IsZero() {
 		p.line(1, "next at %s", a.Next.UTC().Format(timeForm))
 	}
+}
+
+// Found writes what a search found, a line each.
+func Found(w io.Writer, found []trace.Summary) error {
+	p := page{bufio.NewWriter(w)}
+	for i := range found {
+		p.found(&found[i])
+	}
+	return p.Flush()
+}
+
+func (p page) found(s *trace.Summary) {
+	text := fmt.Sprintf("%s  %s  %-8s", s.Time.UTC().Format(timeForm), s.ID, s.Kind)
+	if s.Kind == trace.KindAccepted || s.Sender != "" || len(s.Recipients) > 0 {
+		text += "  " + path(s.Sender)
+	}
+	if n := len(s.Recipients); n > 0 {
+		text += " → " + list(s.Recipients[:min(n, recipientsInLine)])
+		if n > recipientsInLine {
+			text += fmt.Sprintf(" and %d more", n-recipientsInLine)
+		}
+	}
+	if s.Client.IsValid() {
+		text += "  from " + s.Client.Addr().Unmap().String()
+	}
+	if s.Outcome != "" {
+		text += "  " + plain(s.Outcome)
+	}
+	p.line(0, "%s", text)
+}
+
+// protection is TLS in a few words.
+func protection(t *trace.TLS) string {
+	text := t.Version + ", " + t.Cipher
+	if t.Peer == "" {
+		return text + ", without a certificate that has a name"
+	}
+	text += ", certificate of " + plain(t.Peer)
+	if t.Verified {
+		return text + ", verified"
+	}
+	return text + ", not verified"
+}
+
+// steered tells an operator's act in the words of sluice queue.
+func (p page) steered(at string, s *trace.Steered) {
+	text := fmt.Sprintf("%s  %s by %s, for %s: it was in %s", at, plain(strings.ToLower(s.Act)), plain(s.By), list(s.Recipients), s.Lane)
+	if s.To != "" {
+		text += ", and goes to " + s.To
+	}
+	if s.RuleSetID != "" {
+		text += ", through rule set " + s.RuleSetID
+	}
+	p.line(0, "%s", text)
 }
 
 func matches(yes bool) string {

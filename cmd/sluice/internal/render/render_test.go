@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -65,8 +66,13 @@ func delivered() trace.Record {
 		}},
 		{Time: noon.Add(time.Minute), Attempt: &trace.Attempt{
 			Rule: 2, Action: 2, ActionName: "RELAY", Number: 2, Status: "SUCCESS", Target: "192.0.2.9:25",
+			TLS:        &trace.TLS{Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Peer: "mx.example.com"},
 			Recipients: []trace.Reply{{Recipient: "b@example.com", Reply: "250 2.0.0 OK"}},
 		}},
+		{Time: noon.Add(2 * time.Minute), Steered: &trace.Steered{
+			Act: "REROUTE", By: "AKEXAMPLE", Lane: "held/unrouted", To: "process", RuleSetID: "rs-2", Recipients: []string{"c@example.com"},
+		}},
+		{Time: noon.Add(3 * time.Minute), Steered: &trace.Steered{Act: "DISCARD", By: "AKEXAMPLE", Lane: "process", Recipients: []string{"c@example.com"}}},
 		{Time: noon.Add(time.Hour)},
 	}}
 }
@@ -87,13 +93,29 @@ func hostile() trace.Record {
 	}}
 }
 
+// found are summaries of every kind, one of them from a stranger who writes lines of his own.
+func found() []trace.Summary {
+	return []trace.Summary{
+		{Time: noon, ID: message.ID{2}, Kind: trace.KindAccepted, Sender: "a@example.org", Recipients: []string{"b@example.com", "c@example.com"},
+			Client: facts.Client, Outcome: "IN_PROGRESS, SUCCESS"},
+		{Time: noon, ID: message.ID{3}, Kind: trace.KindAccepted, Recipients: []string{"1@x", "2@x", "3@x", "4@x", "5@x"}, Client: facts.Client},
+		{Time: noon, ID: message.ID{4}, Kind: trace.KindRefused, Sender: "a\r\n@example.org", Recipients: []string{"\x1b[2J"}, Client: facts.Client, Outcome: "550 5.7.1 No"},
+		{Time: noon, ID: message.ID{5}, Kind: trace.KindRefused, Outcome: "421 4.3.2 \u202eabc"},
+		{Time: noon, ID: message.ID{6}, Kind: trace.KindEnded, Client: netip.MustParseAddrPort("[2001:db8::1]:25"), Outcome: "QUIT"},
+	}
+}
+
 func TestTrace(t *testing.T) {
 	t.Parallel()
-	for name, record := range map[string]trace.Record{"delivered": delivered(), "hostile": hostile()} {
+	for name, write := range map[string]func(io.Writer) error{
+		"delivered": func(w io.Writer) error { return Trace(w, delivered()) },
+		"hostile":   func(w io.Writer) error { return Trace(w, hostile()) },
+		"found":     func(w io.Writer) error { return Found(w, found()) },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got bytes.Buffer
-			if err := Trace(&got, record); err != nil {
+			if err := write(&got); err != nil {
 				t.Fatal(err)
 			}
 			path := filepath.Join("testdata", name+".txt")

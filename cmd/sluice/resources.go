@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"sluice/internal/admin/client"
+	"sluice/internal/awsapi"
+	"sluice/internal/mailmanager"
+	"sluice/internal/policy"
+	"sluice/internal/rule"
+)
+
+// ruleSet is a rule set from a file or from the server.
+type ruleSet struct {
+	label  string // the file, or the id
+	remote bool   // it is the server's
+	mailmanager.CreateRuleSetRequest
+	set *rule.Set
+}
+
+// trafficPolicy is a traffic policy from a file or from the server.
+type trafficPolicy struct {
+	label string
+	mailmanager.CreateTrafficPolicyRequest
+	policy *policy.Policy
+}
+
+// resources reads rule sets and policies: from files, or from a server that is asked only when something is named by its id.
+type resources struct {
+	endpointFlags
+	api *client.Client // nil: the server was not asked yet
+}
+
+// resourceID is the form of the ids of rule sets and traffic policies.
+var resourceID = regexp.MustCompile(`^(rs|tp)-[a-zA-Z0-9]+$`)
+
+// unnamed is what a resource is called whose file has no name for it: the name decides nothing.
+const unnamed string = "unnamed"
+
+// ruleSet reads the rule set of a file or an id.
+func (r *resources) ruleSet(ctx context.Context, fileOrID string) (*ruleSet, error) {
+	text, remote, err := r.document(ctx, fileOrID, "GetRuleSet", "RuleSetId")
+	if err != nil {
+		return nil, err
+	}
+	s := &ruleSet{label: fileOrID, remote: remote}
+	if err := readDocument(text, "CreateRuleSet", &s.CreateRuleSetRequest); err != nil {
+		return nil, fmt.Errorf("rule set %s: %w", fileOrID, err)
+	}
+	if s.RuleSetName == nil {
+		s.RuleSetName = mailmanager.Ptr(mailmanager.RuleSetName(unnamed))
+	}
+	if err := check("CreateRuleSet", &s.CreateRuleSetRequest); err != nil {
+		return nil, fmt.Errorf("rule set %s: %w", fileOrID, err)
+	}
+	if s.set, err = rule.Compile(s.Rules); err != nil {
+		return nil, fmt.Errorf("rule set %s: %w", fileOrID, err)
+	}
+	return s, nil
+}
+
+// trafficPolicy reads the traffic policy of a file or an id.
+func (r *resources) trafficPolicy(ctx context.Context, fileOrID string) (*trafficPolicy, error) {
+	text, _, err := r.document(ctx, fileOrID, "GetTrafficPolicy", "TrafficPolicyId")
+	if err != nil {
+		return nil, err
+	}
+	p := &trafficPolicy{label: fileOrID}
+	if err := readDocument(text, "CreateTrafficPolicy", &p.CreateTrafficPolicyRequest); err != nil {
+		return nil, fmt.Errorf("traffic policy %s: %w", fileOrID, err)
+	}
+	if p.TrafficPolicyName == nil {
+		p.TrafficPolicyName = mailmanager.Ptr(mailmanager.TrafficPolicyName(unnamed))
+	}
+	if err := check("CreateTrafficPolicy", &p.CreateTrafficPolicyRequest); err != nil {
+		return nil, fmt.Errorf("traffic policy %s: %w", fileOrID, err)
+	}
+	p.policy, err = policy.Compile(policy.Source{
+		Statements: p.PolicyStatements, Default: *p.DefaultAction, MaxSize: int64(mailmanager.Value(p.MaxMessageSizeBytes)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("traffic policy %s: %w", fileOrID, err)
+	}
+	return p, nil
+}
+
+// document is the JSON of a file, or what the operation answers for an id: it is then remote.
+func (r *resources) document(ctx context.Context, fileOrID, operation, member string) (text []byte, remote bool, err error) {
+	if text, err = os.ReadFile(fileOrID); err == nil {
+		return text, false, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) || !resourceID.MatchString(fileOrID) {
+		return nil, false, usage(err, "name a file with the JSON of CreateRuleSet or CreateTrafficPolicy, or an id such as rs-… or tp-…")
+	}
+	text, err = r.ask(ctx, operation, map[string]string{member: fileOrID})
+	return text, true, err
+}
+
+// ask calls an operation of Mail Manager.
+func (r *resources) ask(ctx context.Context, operation string, input any) (answer []byte, err error) {
+	if r.api == nil {
+		if r.api, err = r.client(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if answer, err = r.api.MailManager(ctx, operation, input); err != nil {
+		return nil, explain(err, r.Endpoint)
+	}
+	return answer, nil
+}
+
+// list returns the member id of every entry of a listing, page by page.
+func (r *resources) list(ctx context.Context, operation, entries, id string) (ids []string, err error) {
+	input := map[string]string{}
+	for {
+		answer, err := r.ask(ctx, operation, input)
+		if err != nil {
+			return nil, err
+		}
+		var page map[string]json.RawMessage
+		var list []map[string]any
+		var next string
+		if err := json.Unmarshal(answer, &page); err != nil {
+			return nil, fmt.Errorf("%s: %w", operation, err)
+		}
+		if err := json.Unmarshal(page[entries], &list); err != nil {
+			return nil, fmt.Errorf("%s: %w", operation, err)
+		}
+		for _, entry := range list {
+			name, _ := entry[id].(string)
+			ids = append(ids, name)
+		}
+		if page["NextToken"] == nil || json.Unmarshal(page["NextToken"], &next) != nil || next == "" {
+			return ids, nil
+		}
+		input["NextToken"] = next
+	}
+}
+
+// relayServer is where a relay of the server leads, by its id or ARN; ok is false when there is no such relay.
+func (r *resources) relayServer(ctx context.Context, idOrARN string) (host string, ok bool, err error) {
+	answer, err := r.ask(ctx, "GetRelay", map[string]string{"RelayId": relayID(idOrARN)})
+	var refused *client.Error
+	if errors.As(err, &refused) && (refused.Code == string(mailmanager.CodeResourceNotFound) || refused.Code == string(mailmanager.CodeValidation)) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	var relay struct{ ServerName string }
+	if err := json.Unmarshal(answer, &relay); err != nil {
+		return "", false, fmt.Errorf("GetRelay: %w", err)
+	}
+	return relay.ServerName, true, nil
+}
+
+// relayID is the id in an ARN of a relay, or the id itself.
+func relayID(idOrARN string) string { return idOrARN[strings.LastIndexByte(idOrARN, '/')+1:] }
+
+// readDocument reads the input of an operation, as a request would be read.
+func readDocument(text []byte, operation string, into any) error {
+	op, _ := mailmanager.Lookup(operation)
+	return awsapi.DecodeJSON(text, op.Input, into)
+}
+
+// check applies the constraints of the API.
+func check(operation string, input any) error {
+	op, _ := mailmanager.Lookup(operation)
+	return mailmanager.Validate(op.Input, input)
+}
