@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -201,6 +202,20 @@ func traces(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+// listens waits until somebody listens on an address. Usage: listens ADDRESS
+func listens(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listens ADDRESS")
+	}
+	eventually(ts, args[0]+" is listened on", func() bool {
+		conn, err := net.Dial("tcp", args[0])
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
+}
+
 // shows waits until a file has a line that matches a pattern. Usage: shows FILE PATTERN
 func shows(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
@@ -231,4 +246,61 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("%s exited with %d, want %s", args[1], code, args[0])
 	}
+}
+
+// startHop listens on an address of its own, until the script ends, as a next hop that answers every RCPT with a reply. It sets $HOPPORT.
+// Usage: hop REPLY
+func startHop(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hop REPLY")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { listener.Close() })
+	ts.Setenv("HOPPORT", harness.Port(listener.Addr().String()))
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go refuseRecipients(conn, args[0])
+		}
+	}()
+}
+
+// refuseRecipients is one session of it.
+func refuseRecipients(conn net.Conn, refusal string) {
+	defer conn.Close()
+	text := textproto.NewConn(conn)
+	reply := "220 hop.localhost"
+	for {
+		if text.PrintfLine("%s", reply) != nil {
+			return
+		}
+		line, err := text.ReadLine()
+		if err != nil {
+			return
+		}
+		switch reply = "250 ok"; strings.ToUpper(strings.SplitN(line, " ", 2)[0]) {
+		case "RCPT":
+			reply = refusal
+		case "DATA":
+			reply = "554 5.5.1 no recipient"
+		case "QUIT":
+			text.PrintfLine("221 bye")
+			return
+		}
+	}
+}
+
+// holds waits until a lane has so many items. Usage: holds LANE N
+func holds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: holds LANE N")
+	}
+	pattern := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(args[0]) + ` +` + args[1] + ` `)
+	eventually(ts, args[0]+" has "+args[1], func() bool {
+		return ts.Exec("sluice", "status") == nil && pattern.MatchString(ts.ReadFile("stdout"))
+	})
 }

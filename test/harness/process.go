@@ -131,6 +131,17 @@ func (p *Process) Stop(t testing.TB) {
 	}
 }
 
+// Ended waits until the process has ended by itself and returns its status.
+func (p *Process) Ended(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatalf("sluice did not end within %s", patience)
+	}
+	return p.command.ProcessState.ExitCode()
+}
+
 func (p *Process) end(t testing.TB, signal os.Signal) {
 	t.Helper()
 	if err := p.command.Process.Signal(signal); err != nil {

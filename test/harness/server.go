@@ -53,6 +53,12 @@ func StartIn(t testing.TB, environment []string, args ...string) *Server {
 	return start(t, &Server{Data: t.TempDir(), smtp: FreePool(t), environment: environment}, nil, args)
 }
 
+// StartOn is Start on a data directory that is there already.
+func StartOn(t testing.TB, data string, args ...string) *Server {
+	t.Helper()
+	return start(t, &Server{Data: data, smtp: FreePool(t)}, nil, args)
+}
+
 // Restart starts a server on the data directory and the SMTP addresses of one that has ended.
 func (s *Server) Restart(t testing.TB, args ...string) *Server {
 	t.Helper()

@@ -1,5 +1,5 @@
 // Command load puts a mail gateway under load and keeps account of every message: generate sends, sink takes what the
-// gateway relays, and compare says whether all that was accepted arrived, once. What slow does is hold connections.
+// gateway relays, and compare says whether all that was accepted arrived or came back, once. What slow does is hold connections.
 //
 //	go run ./test/load sink --listen 127.0.0.1:2626 --ledger taken --messages 20000
 //	go run ./test/load generate --server 127.0.0.1:2525 --ledger sent --messages 20000
@@ -28,7 +28,7 @@ import (
 type commands struct {
 	Generate generateCommand `cmd:"" help:"Send messages, each with an id of its own, and note how each was answered."`
 	Sink     sinkCommand     `cmd:"" help:"Take messages, and note which."`
-	Compare  compareCommand  `cmd:"" help:"Say whether all that was accepted arrived, once."`
+	Compare  compareCommand  `cmd:"" help:"Say whether all that was accepted arrived or came back, once."`
 	Slow     slowCommand     `cmd:"" help:"Hold connections, idle or an octet at a time, half of them in the TLS handshake."`
 }
 
@@ -76,6 +76,7 @@ type sinkCommand struct {
 	Reject    float64       `help:"Share of messages answered 5yz, 0 to 1."`
 	Drop      float64       `help:"Share of messages whose connection is dropped, at any moment, 0 to 1."`
 	BlackHole bool          `help:"Answer nothing at all."`
+	Fails     string        `placeholder:"PREFIX" help:"Recipients that begin with this are answered 550."`
 	For       time.Duration `help:"Misbehave for so long only; 0: always."`
 	Lockstep  bool          `help:"Do not offer PIPELINING."`
 	Seed      uint64        `help:"Seed of chance."`
@@ -85,7 +86,7 @@ type sinkCommand struct {
 // Run takes messages until there are enough or an interrupt comes.
 func (c *sinkCommand) Run(ctx context.Context) error {
 	s, err := sink.Listen(c.Listen, sink.Options{
-		Behaviour: sink.Behaviour{Defer: c.Defer, Reject: c.Reject, Drop: c.Drop, BlackHole: c.BlackHole},
+		Behaviour: sink.Behaviour{Defer: c.Defer, Reject: c.Reject, Drop: c.Drop, BlackHole: c.BlackHole, Fails: c.Fails},
 		Lockstep:  c.Lockstep,
 		Seed:      c.Seed,
 	})
@@ -126,10 +127,20 @@ func (c *compareCommand) Run() error {
 	}
 	report := ledger.Compare(sent, taken)
 	fmt.Println(report)
-	for _, key := range report.Repeated {
-		fmt.Println("came again after a lost reply:", key)
+	for _, list := range []struct {
+		name string
+		keys []string
+	}{{"came again after a lost reply:", report.Repeated}, {"came twice:", report.Twice}, {"told of twice:", report.ToldMore}} {
+		for _, key := range list.keys {
+			fmt.Println(list.name, key)
+		}
 	}
-	return report.Err()
+	line, err := report.Balance()
+	fmt.Println(line)
+	if len(report.Twice)+len(report.ToldMore) > 0 {
+		err = errors.Join(err, fmt.Errorf("%d came twice, %d were told of twice", len(report.Twice), len(report.ToldMore)))
+	}
+	return err
 }
 
 type slowCommand struct {

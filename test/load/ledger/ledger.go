@@ -16,7 +16,7 @@ import (
 // Mark is what became of a delivery, one message for one recipient, on one side.
 type Mark uint8
 
-// The marks. The first three are a generator's, the others a sink's.
+// The marks. The first three are a generator's, the last two are what the gateway itself says, the others are a sink's.
 const (
 	Accepted   Mark = iota // answered 250: the gateway has promised to deliver it
 	Refused                // answered 4yz or 5yz for good
@@ -24,10 +24,13 @@ const (
 	Arrived                // taken and answered 250
 	Unanswered             // taken, and then the connection was dropped before the reply: it may come again
 	Damaged                // taken and answered 250, but its content is not what was sent
+	Bounced                // told of to its sender, in a notification that was taken and answered 250: it will not arrive
+	Held                   // at rest in the gateway
+	Queued                 // waits in the gateway
 	marks
 )
 
-var markNames = [marks]string{"accepted", "refused", "uncertain", "arrived", "unanswered", "damaged"}
+var markNames = [marks]string{"accepted", "refused", "uncertain", "arrived", "unanswered", "damaged", "bounced", "held", "queued"}
 
 // String is the mark's name in a ledger file.
 func (m Mark) String() string { return markNames[m] }
@@ -35,12 +38,18 @@ func (m Mark) String() string { return markNames[m] }
 // Ledger counts marks for each delivery. It is safe for concurrent use.
 type Ledger struct {
 	mu      sync.Mutex
-	entries map[string]*[marks]int
-	totals  [marks]int
+	entries map[string]*counts
+	totals  counts
 }
 
+// counts are how often each mark was noted.
+type counts [marks]int
+
+// arrivals is how often a delivery came to a sink, answered or not.
+func (c *counts) arrivals() int { return c[Arrived] + c[Damaged] + c[Unanswered] }
+
 // New returns an empty ledger.
-func New() *Ledger { return &Ledger{entries: map[string]*[marks]int{}} }
+func New() *Ledger { return &Ledger{entries: map[string]*counts{}} }
 
 // Key names a delivery: a message's id and one recipient.
 func Key(id, recipient string) string { return id + "/" + recipient }
@@ -51,11 +60,24 @@ func (l *Ledger) Add(key string, m Mark) {
 	defer l.mu.Unlock()
 	entry := l.entries[key]
 	if entry == nil {
-		entry = new([marks]int)
+		entry = new(counts)
 		l.entries[key] = entry
 	}
 	entry[m]++
 	l.totals[m]++
+}
+
+// Merge adds what another ledger has.
+func (l *Ledger) Merge(other *Ledger) {
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	for key, entry := range other.entries {
+		for m, n := range entry {
+			for range n {
+				l.Add(key, Mark(m))
+			}
+		}
+	}
 }
 
 // Total is how often the mark was noted.

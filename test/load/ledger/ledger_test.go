@@ -48,6 +48,14 @@ func TestCompare(t *testing.T) {
 		{"refused and arrived", entries("refused a"), entries("arrived a"), Report{Arrived: 1, Refused: []string{"a"}}, "1 refused and yet arrived"},
 		{"never sent", entries(), entries("arrived a"), Report{Arrived: 1, Unknown: []string{"a"}}, "1 never sent"},
 		{"damaged", entries("accepted a"), entries("damaged a"), Report{Sent: 1, Arrived: 1, Damaged: []string{"a"}}, "1 damaged"},
+		{"came back", entries("accepted a", "accepted b"), entries("bounced a", "arrived b"), Report{Sent: 2, Arrived: 1, Bounced: 1}, ""},
+		{"uncertain and came back", entries("uncertain a"), entries("bounced a"), Report{}, ""},
+		{"arrived and came back", entries("accepted a"), entries("arrived a", "bounced a"), Report{Sent: 1, Arrived: 1, Both: []string{"a"}}, "1 arrived and came back"},
+		{"came back twice", entries("accepted a"), entries("bounced a", "bounced a"), Report{Sent: 1, Bounced: 1, ToldMore: []string{"a"}}, "1 told of more than once"},
+		{"came back after it was not answered", entries("accepted a"), entries("unanswered a", "bounced a"), Report{Sent: 1, Arrived: 1}, ""},
+		{"held", entries("accepted a"), entries("held a"), Report{Sent: 1, Held: 1}, ""},
+		{"queued", entries("accepted a"), entries("queued a"), Report{Sent: 1, Queued: 1}, ""},
+		{"refused and came back", entries("refused a"), entries("bounced a"), Report{Refused: []string{"a"}}, "1 refused and yet"},
 		{"long lists", entries("accepted a", "accepted b", "accepted c", "accepted d"), entries(),
 			Report{Sent: 4, Missing: []string{"a", "b", "c", "d"}}, "4 missing (a, b, c, …)"},
 	}
@@ -90,6 +98,16 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	l := entries("accepted a", "arrived b")
+	l.Merge(entries("accepted a", "refused c"))
+	want := entries("accepted a", "accepted a", "arrived b", "refused c")
+	if diff := cmp.Diff(want.entries, l.entries); diff != "" || l.Total(Accepted) != 2 {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -107,5 +125,36 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) {
 		t.Errorf("got %v for a file that is not there", err)
+	}
+}
+
+func TestBalance(t *testing.T) {
+	t.Parallel()
+	sent := entries("accepted a", "accepted b", "accepted c", "accepted d", "uncertain e", "refused f")
+	rest := []string{"bounced b", "held c", "queued d", "arrived e"}
+	tests := []struct {
+		name  string
+		taken []string
+		err   string
+	}{
+		{"adds up", append([]string{"arrived a", "arrived a"}, rest...), ""},
+		{"arrived and waits all the same", append([]string{"arrived a", "unanswered a", "queued a"}, rest...), ""},
+		{"one is lost", rest, "1 missing (a)"},
+		{"told of what arrived", append([]string{"arrived a", "bounced a"}, rest...), "1 arrived and came back (a)"},
+		{"refused", append([]string{"arrived a", "arrived f"}, rest...), "1 refused and yet arrived (f)"},
+		{"never sent", append([]string{"arrived a", "arrived z"}, rest...), "1 never sent (z)"},
+		{"never sent and held", append([]string{"arrived a", "held z"}, rest...), "1 never sent (z)"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			line, err := Compare(sent, entries(test.taken...)).Balance()
+			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("got %v, want %q", err, test.err)
+			}
+			if want := "accepted 4 = delivered 1 + bounced 1 + held 1 + queued 1; came more than once: 1, told of more than once: 0"; test.err == "" && line != want {
+				t.Errorf("got  %s\nwant %s", line, want)
+			}
+		})
 	}
 }

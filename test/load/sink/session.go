@@ -50,6 +50,7 @@ type session struct {
 	fate       fate
 	recipients []string // nil: none were accepted
 	mail       bool
+	null       bool // the reverse-path is null
 }
 
 func newSession(s *Sink, conn net.Conn, number uint64) *session {
@@ -112,6 +113,7 @@ func (c *session) command(line string) bool {
 		c.mail, c.recipients = false, nil
 		c.say("250 2.0.0 ok")
 	case "MAIL":
+		c.null = strings.Contains(argument, "<>")
 		return c.begin()
 	case "RCPT":
 		return c.recipient(argument)
@@ -167,11 +169,19 @@ func (c *session) recipient(argument string) bool {
 		c.say("503 5.5.1 no")
 	case c.fate.at == atRecipient:
 		return c.fail()
+	case c.fails(path):
+		c.say("550 5.1.1 nobody of that name")
 	default:
 		c.recipients = append(c.recipients, path)
 		c.say("250 2.1.5 ok")
 	}
 	return true
+}
+
+// fails reports whether nothing is taken for the recipient.
+func (c *session) fails(recipient string) bool {
+	prefix := c.sink.behaviour.Load().Fails
+	return prefix != "" && strings.HasPrefix(recipient, prefix)
 }
 
 // fail lets the fate come true, and reports whether the session goes on.
@@ -271,6 +281,9 @@ func (c *session) end(content []byte) bool {
 	if mark == ledger.Unanswered {
 		return c.fail()
 	}
+	if c.null {
+		c.bounced(content)
+	}
 	c.sink.took()
 	c.say("250 2.0.0 taken")
 	if c.fate.at == afterEnd {
@@ -278,6 +291,17 @@ func (c *session) end(content []byte) bool {
 		return false
 	}
 	return true
+}
+
+// bounced notes what a notification says has failed. What comes from the null reverse-path and is none is not noted.
+func (c *session) bounced(content []byte) {
+	bounce, err := letter.ReadBounce(content)
+	if err != nil {
+		return
+	}
+	for _, recipient := range bounce.Failed {
+		c.sink.Ledger.Add(ledger.Key(bounce.ID, recipient), ledger.Bounced)
+	}
 }
 
 // part ends the connection such that what was said arrives: a close with unread commands could destroy it, and the ledger

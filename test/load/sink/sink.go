@@ -27,11 +27,12 @@ type Behaviour struct {
 	Reject    float64 // answered 5yz, at the same places
 	Drop      float64 // the connection is dropped, at MAIL, RCPT, DATA, within content, or before or after the last reply
 	BlackHole bool    // nothing is answered, not even a connection
+	Fails     string  // recipients whose address begins with this are answered 550; empty: none
 }
 
 // Sink is a running sink. It is safe for concurrent use.
 type Sink struct {
-	// Ledger has what was taken.
+	// Ledger has what was taken, and what notifications said has failed.
 	Ledger *ledger.Ledger
 
 	options   Options
@@ -46,8 +47,12 @@ type Sink struct {
 	closed  bool
 	open    map[net.Conn]bool // true: left without an answer
 	peak    int
+	here    map[string]*crowd // by the address that clients reached us at
 	waiters []waiter
 }
+
+// crowd is how many connections there are, and were at once.
+type crowd struct{ open, peak int }
 
 // waiter waits until so many messages were taken.
 type waiter struct {
@@ -61,7 +66,7 @@ func Listen(address string, options Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{Ledger: ledger.New(), options: options, listener: listener, open: map[net.Conn]bool{}}
+	s := &Sink{Ledger: ledger.New(), options: options, listener: listener, open: map[net.Conn]bool{}, here: map[string]*crowd{}}
 	s.Behave(options.Behaviour)
 	s.sessions.Go(s.accept)
 	return s, nil
@@ -165,6 +170,9 @@ func (s *Sink) opened(conn net.Conn) bool {
 	}
 	s.open[conn] = false
 	s.peak = max(s.peak, len(s.open))
+	at := s.crowdAt(conn)
+	at.open++
+	at.peak = max(at.peak, at.open)
 	return true
 }
 
@@ -173,6 +181,28 @@ func (s *Sink) ended(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, conn)
+	s.crowdAt(conn).open--
+}
+
+// crowdAt is that of the address that a client reached us at.
+func (s *Sink) crowdAt(conn net.Conn) *crowd {
+	address := conn.LocalAddr().String()
+	if s.here[address] == nil {
+		s.here[address] = new(crowd)
+	}
+	return s.here[address]
+}
+
+// Peaks is how many connections there were at once at most, by the address that clients reached the sink at: one that listens
+// on all addresses of the machine can be many hosts.
+func (s *Sink) Peaks() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	peaks := make(map[string]int, len(s.here))
+	for address, at := range s.here {
+		peaks[address] = at.peak
+	}
+	return peaks
 }
 
 // took counts a message and wakes who waits for it.

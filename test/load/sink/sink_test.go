@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/test/harness"
 	"sluice/test/load/generate"
 	"sluice/test/load/ledger"
 	"sluice/test/load/sink"
@@ -137,6 +138,39 @@ func TestAwait(t *testing.T) {
 	generate.Run(t.Context(), s.Addr(), generate.Options{Messages: 10})
 	if err := <-waited; err != nil || s.Taken() != 10 {
 		t.Errorf("got %v after %d messages", err, s.Taken())
+	}
+}
+
+// TestFails shows that some recipients are refused and others of the same message are not.
+func TestFails(t *testing.T) {
+	t.Parallel()
+	s := listen(t, sink.Options{Behaviour: sink.Behaviour{Fails: "fail-"}})
+	result, err := generate.Run(t.Context(), s.Addr(), generate.Options{Messages: 20, To: []string{"a@x", "fail-b@x", "c-fail-@x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accepted, refused := result.Ledger.Total(ledger.Accepted), result.Ledger.Total(ledger.Refused); accepted != 40 || refused != 20 {
+		t.Errorf("got %d accepted and %d refused, want 40 and 20", accepted, refused)
+	}
+	if peaks := s.Peaks(); len(peaks) != 1 || peaks[s.Addr()] < 1 {
+		t.Errorf("got peaks %v", peaks)
+	}
+}
+
+// TestBounces shows that the sink notes of whom a notification says that they failed, and nothing of other mail without a
+// reverse-path.
+func TestBounces(t *testing.T) {
+	t.Parallel()
+	s := listen(t, sink.Options{})
+	notification := "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns;x\r\n\r\n" +
+		"Final-Recipient: rfc822;one@x\r\nAction: failed\r\n\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\nX-Load-Id: m-1 0\r\n--b--\r\n"
+	for _, content := range []string{notification, "Subject: nothing of the kind\r\n\r\n"} {
+		if _, err := harness.Deliver(s.Addr(), "", "sender@x", content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"m-1/one@x"}, s.Ledger.Keys(ledger.Bounced)); diff != "" || s.Ledger.Len() != 1 {
+		t.Errorf("bounced (-want +got):\n%s", diff)
 	}
 }
 
