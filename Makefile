@@ -17,8 +17,9 @@ test:
 	go vet ./...
 	go test -race -shuffle=on ./...
 
-# The long tests: many messages, kills and outages, without the race detector.
+# The long tests: many messages, kills, power cuts and outages, without the race detector.
 soak:
+	SLUICE_SOAK=1 go test -count=1 -timeout=60m -v -run='PowerCut|EachWriteFails' ./internal/spool/pebble
 	SLUICE_SOAK=1 SLUICE_PEER_MESSAGES=$(RELAYED) go test -count=1 -timeout=60m -v ./test/soak/... ./test/peers/...
 
 # Messages a second, end to end, beside Postfix and the least a durable relay can do.

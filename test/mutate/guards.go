@@ -4,9 +4,14 @@ package main
 const (
 	smtpd   = "./internal/smtpd"
 	ingress = "./internal/ingress"
+	action  = "./internal/action"
+	queue   = "./internal/queue"
+	words   = "./internal/message"
+	e2e     = "./test/e2e"
+	soak    = "./test/soak"
 )
 
-// guards are what S1 to S12 stand on, one or more for each.
+// guards are what statements of what the gateway must survive stand on, one or more for each.
 var guards = []guard{
 	{"S1 only CRLF dot CRLF ends DATA", "internal/smtpd/content.go",
 		`const lineEnd string = "\r\n"`, `const lineEnd string = "\n"`, smtpd, "^TestS1"},
@@ -75,4 +80,26 @@ var guards = []guard{
 		"maxFoldedLines  int = 5_000", "maxFoldedLines  int = 5_000_000", smtpd, "^TestS12Headers$"},
 	{"S12 recipients are bounded", "internal/smtpd/mail.go",
 		"if len(envelope.Recipients) >= d.session.Binding.MaxRecipients() {", "if len(envelope.Recipients) < 0 {", smtpd, "^TestS12Recipients$"},
+	{"S17 a loop ends", "internal/smtpd/limits.go",
+		"maxReceived     int = 50 ", "maxReceived     int = 500 ", e2e, "^TestS17Loop$"},
+	{"S17 who may be forged is told nothing", "internal/bounce/bounce.go",
+		"return f.Authenticated || f.SPFPassed || f.Always", "return true", action, "^TestS17"},
+	{"S17 what fails without a sender is held", "internal/bounce/bounce.go",
+		"return hold(NullPath)", "return silent(NullPath)", action, "^TestS17"},
+	{"S18 dropped events are counted", "internal/trace/store.go",
+		"s.metrics.dropped(dropDisk, s.events)", "_ = dropDisk", e2e, "^TestS18Full$"},
+	{"S18 dropped records are counted", "internal/records/log.go",
+		"l.metrics.drop(dropWrite, bytes.Count(batch[n:], lineEnd))", "_ = dropWrite", e2e, "^TestS18Full$"},
+	{"S31 age needs a witness", "internal/schedule/schedule.go",
+		"longestWitness time.Duration = 12 * time.Hour", "longestWitness time.Duration = 0", queue, "^TestS31ClockJump$"},
+	{"S32 sessions are told, not cut", "internal/smtpd/server.go",
+		"d.wire.interrupt()", "d.wire.socket.Close()", soak, "^TestS32Upgrade$"},
+	{"S38 no line ends in fields that rules add", "internal/message/node.go",
+		`if strings.ContainsAny(value, "\r\n\x00") {`, `if strings.ContainsAny(value, "\x00") {`, e2e, "^TestS38API$"},
+	{"S38 no controls in addresses that leave", "internal/smtp/path_parser.go",
+		"if text[i] < ' ' || text[i] == 0x7f {", "if text[i] == 0x7f {", e2e, "^TestS38Wire$"},
+	{"S38 no line ends in what others said", "internal/message/dsn_text.go",
+		"case r == '\\t' || r == '\\r' || r == '\\n':", "case r == '\\r' || r == '\\n':\n			return r\n		case r == '\\t':", words, "^TestS38ReportInjection$"},
+	{"S40 replies that repeat credentials are withheld", "internal/smtpclient/auth.go",
+		"if strings.Contains(reply.Text, form) {", `if form == "" {`, e2e, "^TestS40Secrets$"},
 }
