@@ -29,7 +29,7 @@ bench:
 # Every fuzz target there is, for a while each, on one core each.
 fuzz:
 	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' cmd internal test | sort | sed 's#/[^/]*:func # #' | \
-		xargs -P "$$(getconf _NPROCESSORS_ONLN)" -n 2 sh -c 'go test "./$$0" -run="^\$$" -fuzz="^$$1\$$" -fuzztime=$(FUZZTIME) -parallel=1'
+		xargs -P "$$(getconf _NPROCESSORS_ONLN)" -n 2 sh -c 'test/fuzz/run "./$$0" "$$1" $(FUZZTIME)'
 
 # Switch each guard off that S1 to S12 stand on, and see its test fail. MUTATE selects guards by a regular expression.
 mutate:
