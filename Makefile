@@ -31,7 +31,7 @@ fuzz:
 	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' cmd internal test | sort | sed 's#/[^/]*:func # #' | \
 		xargs -P "$$(getconf _NPROCESSORS_ONLN)" -n 2 sh -c 'test/fuzz/run "./$$0" "$$1" $(FUZZTIME)'
 
-# Switch each guard off that S1 to S12 stand on, and see its test fail. MUTATE selects guards by a regular expression.
+# Switch the guards off that the promises of survival (S1 to S40) stand on, one at a time, and see their tests fail. MUTATE selects guards by a regular expression.
 mutate:
 	go run ./test/mutate -run='$(MUTATE)'
 

@@ -122,7 +122,7 @@ func (e *RelayExecutor) pace(lane spool.Lane) *pace {
 // relay is where a lane leads to now: the relay resource that it names, or the host of a hop lane, which is treated as one
 // without credentials and tags.
 func (e *RelayExecutor) relay(lane spool.Lane) (*control.Relay, bool) {
-	if address, isHop := strings.CutPrefix(string(lane), "hop/"); isHop {
+	if address, ok := lane.Hop(); ok {
 		return e.hop(address)
 	}
 	scope, id := relayOf(lane)

@@ -230,5 +230,6 @@ func visible(lane spool.Lane, scope control.Scope) bool {
 
 // shared reports whether mail of several accounts can be in the lane.
 func shared(lane spool.Lane) bool {
-	return lane.Held() || lane.Kind() == "hop" || !strings.Contains(string(lane), "/")
+	_, hop := lane.Hop()
+	return hop || lane.Held() || !strings.Contains(string(lane), "/")
 }

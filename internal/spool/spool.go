@@ -66,7 +66,12 @@ const LaneReport Lane = "report"
 
 // HopLane is the lane of a next hop that is no relay resource, host:port: the way of bounces. Its account and region are those
 // of nobody.
-func HopLane(address string) Lane { return Lane("hop/" + address) }
+func HopLane(address string) Lane { return Lane(hopPrefix + address) }
+
+const hopPrefix = "hop/"
+
+// Hop returns the host:port of a lane that HopLane made.
+func (l Lane) Hop() (address string, ok bool) { return strings.CutPrefix(string(l), hopPrefix) }
 
 // HeldLane is where messages rest that nothing more will be tried for unless an operator says so.
 func HeldLane(reason string) Lane { return Lane("held/" + reason) }

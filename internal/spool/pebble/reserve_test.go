@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -167,32 +165,13 @@ func TestReserveAtOnce(t *testing.T) {
 // TestReserveWithinASecond: an open spool sees the free space change (S29).
 func TestReserveWithinASecond(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var free atomic.Uint64
-		free.Store(2 * gib)
-		s, err := Open("spool", Config{FS: vfs.NewMem(), Logger: quiet, Usage: func() (vfs.DiskUsage, error) {
-			return vfs.DiskUsage{AvailBytes: free.Load(), TotalBytes: 10 * gib}, nil
-		}})
-		if err != nil {
-			t.Fatalf("open: %v", err)
+	whileFree(t, []uint64{2 * gib, 3 * gib / 2, 2 * gib}, func(s *Spool, free uint64) {
+		release, _, ok := s.Reserve(int64(gib))
+		if ok != (free == 2*gib) {
+			t.Errorf("%d octets free: 1 GiB is promised: %v", free, ok)
 		}
-		for _, step := range []struct {
-			free uint64
-			ok   bool
-		}{{2 * gib, true}, {3 * gib / 2, false}, {2 * gib, true}} {
-			free.Store(step.free)
-			time.Sleep(time.Second) // of the bubble's clock
-			synctest.Wait()
-			release, _, ok := s.Reserve(int64(gib))
-			if ok != step.ok {
-				t.Errorf("%d octets free: 1 GiB is promised: %v", step.free, ok)
-			}
-			if ok {
-				release()
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Fatalf("close: %v", err)
+		if ok {
+			release()
 		}
 	})
 }
