@@ -96,14 +96,19 @@ func drawAction(t *rapid.T) mailmanager.RuleAction {
 	return mailmanager.RuleAction{Relay: &mailmanager.RelayAction{ActionFailurePolicy: onFailure, Relay: mailmanager.Ptr(one(t, "relay", relaysDrawn...))}}
 }
 
+// drawRules draws rules of which some contradict themselves.
 func drawRules(t *rapid.T) []mailmanager.Rule {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mailmanager.Rule {
-		return mailmanager.Rule{
+		r := mailmanager.Rule{
 			Name:       one(t, "name", nil, mailmanager.Ptr(mailmanager.RuleName("named"))),
 			Conditions: rapid.SliceOfN(rapid.Custom(drawCondition), 0, 2).Draw(t, "conditions"),
 			Unless:     rapid.SliceOfN(rapid.Custom(drawCondition), 0, 1).Draw(t, "unless"),
 			Actions:    rapid.SliceOfN(rapid.Custom(drawAction), 1, 3).Draw(t, "actions"),
 		}
+		if len(r.Conditions) > 0 && rapid.IntRange(0, 9).Draw(t, "contradiction") == 0 {
+			r.Unless = append(r.Unless, r.Conditions[0])
+		}
+		return r
 	}), 0, 5).Draw(t, "rules")
 }
 
