@@ -225,11 +225,5 @@ func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.Get
 // and say no more than how much waits.
 func visible(lane spool.Lane, scope control.Scope) bool {
 	_, resource, _ := strings.Cut(string(lane), "/")
-	return shared(lane) || strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
-}
-
-// shared reports whether mail of several accounts can be in the lane.
-func shared(lane spool.Lane) bool {
-	_, hop := lane.Hop()
-	return hop || lane.Held() || !strings.Contains(string(lane), "/")
+	return lane.Shared() || strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
 }

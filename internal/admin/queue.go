@@ -150,7 +150,7 @@ func (api *API) laneState(scope control.Scope, stat spool.LaneStat, s queue.Lane
 		Name: string(stat.Lane), State: cmp.Or(s.State, "RESTING"), Items: stat.Items, Octets: stat.Octets, Oldest: stat.Oldest,
 		Ready: s.Ready, Running: s.Running, Workers: s.Workers, Rate: s.Rate, Until: s.Until,
 	}
-	if scope.Account == api.cfg.Operator || !shared(stat.Lane) {
+	if scope.Account == api.cfg.Operator || !stat.Lane.Shared() {
 		state.Error, state.ErrorAt = s.Error, s.ErrorAt
 	}
 	return state

@@ -43,6 +43,8 @@ func TestSelection(t *testing.T) {
 		{"of another account", Selection{Account: "2", Region: "r"}, m, held, false},
 		{"of another region", Selection{Account: "1", Region: "s"}, m, held, false},
 		{"in a lane of another region", mine, m, foreign, false},
+		{"in the lane of a host", mine, bounce, &spool.Item{Lane: spool.HopLane("h:25")}, true},
+		{"of another account, in the lane of a host", Selection{Account: "2", Region: "r"}, bounce, &spool.Item{Lane: spool.HopLane("h:25")}, false},
 		{"unreadable, and nobody's", mine, unreadable, held, false},
 		{"unreadable, for whom they are shown", with(func(s *Selection) { s.Unreadable = true }), unreadable, held, true},
 		{"its lane", with(func(s *Selection) { s.Lane = string(relayLane) }), m, item, true},

@@ -29,8 +29,8 @@ func (s *Selection) hasLane(name spool.Lane) bool {
 	if s.Lane != "" && lane != s.Lane && !strings.HasPrefix(lane, strings.TrimSuffix(s.Lane, "/")+"/") {
 		return false
 	}
-	_, resource, owned := strings.Cut(lane, "/")
-	return !owned || name.Held() || strings.HasPrefix(resource, s.Account+"/"+s.Region+"/")
+	_, resource, _ := strings.Cut(lane, "/")
+	return name.Shared() || strings.HasPrefix(resource, s.Account+"/"+s.Region+"/")
 }
 
 // owns reports whether the message is the account's, in its region (S36).

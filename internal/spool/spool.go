@@ -73,6 +73,12 @@ const hopPrefix = "hop/"
 // Hop returns the host:port of a lane that HopLane made.
 func (l Lane) Hop() (address string, ok bool) { return strings.CutPrefix(string(l), hopPrefix) }
 
+// Shared reports whether items of several accounts can be in the lane; any other is of a resource, in one account and region.
+func (l Lane) Shared() bool {
+	_, hop := l.Hop()
+	return hop || l.Held() || !strings.Contains(string(l), "/")
+}
+
 // HeldLane is where messages rest that nothing more will be tried for unless an operator says so.
 func HeldLane(reason string) Lane { return Lane("held/" + reason) }
 

@@ -71,5 +71,5 @@ func (s *Summary) has(recipient string) bool {
 	return false
 }
 
-// sameWord compares addresses: in any case (docs/promises.md, Explain).
+// sameWord compares addresses: in any case, as the words of an index are (word.go).
 func sameWord(a, b string) bool { return strings.EqualFold(a, b) }
