@@ -276,6 +276,12 @@ func TestRoundTrip(t *testing.T) {
 		if again, err := r.Forward(forward, then); err != nil || again != forward {
 			t.Fatalf("rewritten twice: %q, %v", again, err)
 		}
+		if r.inOurDomain(path) {
+			if forward != path {
+				t.Fatalf("%q is of our domain, and became %q", path, forward)
+			}
+			return
+		}
 		if inner, guarded := innerPath(path); guarded {
 			path = inner
 		}
