@@ -116,6 +116,7 @@ func (in *Ingress) reserve(state *transaction, octets int64) (reason string, ok 
 	if in.cfg.Reserve == nil {
 		return "", true
 	}
+	state.giveBack() // of a DATA that was refused before
 	state.release, reason, ok = in.cfg.Reserve(octets)
 	return reason, ok
 }

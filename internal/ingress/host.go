@@ -128,8 +128,10 @@ func settled(candidates []*control.IngressPoint) (*control.IngressPoint, error) 
 
 // Secured implements smtpd.Host: the server name may tell which point is meant.
 func (in host) Secured(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smtp.Reply) {
+	v := visitOf(s)
+	v.login = control.Login{} // what was proved in clear is forgotten (S3)
 	if len(s.TLS.Certificates) > 0 {
-		visitOf(s).certificate = trust.Facts(s.TLS.Certificates[0])
+		v.certificate = trust.Facts(s.TLS.Certificates[0])
 	}
 	if b, ok := s.Binding.(*binding); ok {
 		b.facts = PolicyFacts(s.Remote.Addr(), s.TLS.Version)
@@ -139,7 +141,7 @@ func (in host) Secured(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smt
 	if err != nil {
 		return nil, in.refuseSession(s, nil, replyUnavailable.Because(err))
 	}
-	if proved := visitOf(s).proved; proved != nil {
+	if proved := v.proved; proved != nil {
 		return in.bind(points, s, proved)
 	}
 	if candidates := in.candidates(points, s); len(candidates) == 1 {

@@ -251,6 +251,16 @@ func TestAuthInClear(t *testing.T) {
 	c.say("EHLO client.test", "250")
 	c.say(plain(private.point.ID, "right-password"), "235")
 	c.deliver("250")
+	c = call(t, private.address)
+	c.say("EHLO client.test", "250")
+	c.say(plain(private.point.ID, "right-password"), "235")
+	if err := c.secure(&tls.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	c.say("MAIL FROM:<a@example.org>", "530 5.7.0 Authentication required")
+	if facts := private.trace.last(t).Refused.Facts; facts.AuthUser != "" || facts.AuthVersion != "" {
+		t.Errorf("traced %+v after STARTTLS, want nothing of what was proved in clear (S3)", facts)
+	}
 	public := authGateway(t, nil)
 	c = call(t, public.address)
 	c.say("EHLO client.test", "250")
