@@ -75,6 +75,9 @@ func (k kind) arnOf(scope Scope, id string) string {
 	return arn{partition: mailmanager.Partition(scope.Region), service: mailmanager.SigningName, scope: scope, resource: k.arn + "/" + id}.String()
 }
 
+// RuleSetARN names a rule set, whether it is there or not. Mail Manager, section 12.
+func RuleSetARN(scope Scope, id string) string { return kindRuleSet.arnOf(scope, id) }
+
 // notFound is the answer for a well-formed id that is not there, or not the caller's: the two cannot be told apart (S36).
 func (k kind) notFound(id string) error {
 	return mailmanager.Errorf(mailmanager.CodeResourceNotFound, "There is no %s %s", k.noun, id)

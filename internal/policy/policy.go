@@ -78,8 +78,8 @@ func (d *Decision) CannotTell() int {
 
 // SizeReason is why a message is too large: the DENY whose scope is the data, and so every recipient. Mail Manager, section 3.
 type SizeReason struct {
-	Allowed  int64 `json:"allowed"`  // octets
-	Received int64 `json:"received"` // octets, announced or counted
+	Allowed  int64 // octets
+	Received int64 // octets, announced or counted
 }
 
 // Source is a traffic policy as the API has it.

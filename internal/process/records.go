@@ -2,7 +2,6 @@ package process
 
 import (
 	"sluice/internal/control"
-	"sluice/internal/mailmanager"
 	"sluice/internal/queue"
 	"sluice/internal/records"
 	"sluice/internal/rule"
@@ -43,17 +42,11 @@ func (r Recorder) Append(e trace.Event) {
 // begin is what the records of an event have in common.
 func (r Recorder) begin(e *trace.Event, id string) records.RuleSetApplication {
 	scope := control.Scope{Account: e.Account, Region: e.Region}
-	record := records.RuleSetApplication{Time: e.Time, MessageID: e.Message, ARN: ruleSetARN(scope, id)}
+	record := records.RuleSetApplication{Time: e.Time, MessageID: e.Message, ARN: control.RuleSetARN(scope, id)}
 	if set, ok := r.RuleSets.RuleSet(control.Key{Scope: scope, ID: id}); ok {
 		record.Name = set.Name
 	}
 	return record
-}
-
-// ruleSetARN names a rule set, whether it is still there or not. Mail Manager, section 12.
-func ruleSetARN(scope control.Scope, id string) string {
-	return "arn:" + mailmanager.Partition(scope.Region) + ":" + mailmanager.SigningName + ":" + scope.Region + ":" + scope.Account +
-		":mailmanager-rule-set/" + id
 }
 
 // decided writes a record of each action that was done, or failed, and of each rule that did not match. An action whose

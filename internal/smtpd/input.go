@@ -57,12 +57,10 @@ func (in *input) fill() error {
 	return io.ErrNoProgress
 }
 
-// swap goes on with another buffer, which must hold the window, and returns the old one.
-func (in *input) swap(buffer []byte) (old []byte) {
-	old = in.buffer
+// swap goes on with another buffer, which must hold the window.
+func (in *input) swap(buffer []byte) {
 	in.end = copy(buffer, in.window())
 	in.start, in.buffer, in.full, in.drained = 0, buffer, false, false
-	return old
 }
 
 // line reads a command line and returns it without CRLF, valid until the next call. A line that is too long is read to its
