@@ -72,7 +72,7 @@ func (api *API) listQueue(ctx context.Context, scope control.Scope, in client.Li
 func queueItem(f *queue.Found) client.QueueItem {
 	item := client.QueueItem{
 		MessageId: f.Item.Message.String(), Seq: f.Item.Seq, Lane: string(f.Item.Lane), State: f.State,
-		Sender: f.Message.Envelope.ReversePath.Received, Recipients: addresses(f.Item.Recipients),
+		Sender: f.Message.Envelope.ReversePath.Received, Recipients: message.Addresses(f.Item.Recipients),
 		Size: f.Message.Size, Received: f.Message.ReceivedAt, Attempts: f.Item.Attempts, LastReply: f.Item.LastReply,
 		HeldFrom: string(f.Item.Origin), Rule: f.Item.Rule, RuleName: f.Item.RuleName, Action: f.Item.ActionName,
 	}
@@ -82,14 +82,6 @@ func queueItem(f *queue.Found) client.QueueItem {
 		item.Due = f.Item.Due
 	}
 	return item
-}
-
-func addresses(recipients []message.Recipient) []string {
-	list := make([]string, len(recipients))
-	for i := range recipients {
-		list[i] = recipients[i].Path.Received
-	}
-	return list
 }
 
 func (api *API) showMessage(ctx context.Context, scope control.Scope, in client.ShowMessageInput) (out client.ShowMessageOutput, err error) {
@@ -107,7 +99,7 @@ func (api *API) showMessage(ctx context.Context, scope control.Scope, in client.
 	out = client.ShowMessageOutput{
 		MessageId: m.ID.String(), SessionId: m.Session.ID.String(), IngressPointId: m.Session.IngressPoint,
 		Client: m.Session.Client.String(), Hello: m.Session.Hello, Sender: m.Envelope.ReversePath.Received,
-		Recipients: addresses(m.Envelope.Recipients), Received: m.ReceivedAt, Size: m.Size, RuleSetId: m.RuleSetID,
+		Recipients: message.Addresses(m.Envelope.Recipients), Received: m.ReceivedAt, Size: m.Size, RuleSetId: m.RuleSetID,
 	}
 	for i := range found {
 		out.Items = append(out.Items, queueItem(&found[i]))

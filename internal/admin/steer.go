@@ -11,6 +11,7 @@ import (
 	"sluice/internal/awsapi"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
+	"sluice/internal/message"
 	"sluice/internal/queue"
 	"sluice/internal/spool"
 )
@@ -168,7 +169,7 @@ func count(out *client.SteerOutput, done []queue.Steered) {
 			out.Failed++
 		}
 		out.Items[i] = client.SteeredItem{
-			MessageId: d.Item.Message.String(), Seq: d.Item.Seq, Recipients: addresses(d.Recipients),
+			MessageId: d.Item.Message.String(), Seq: d.Item.Seq, Recipients: message.Addresses(d.Recipients),
 			Lane: string(d.Lane), To: string(d.To), Outcome: string(d.Outcome), Reason: d.Reason,
 		}
 	}

@@ -127,14 +127,10 @@ func release(content spool.Content) {
 }
 
 func (s *sink) traceAccepted(m *spool.Message) {
-	recipients := make([]string, len(m.Envelope.Recipients))
-	for i := range m.Envelope.Recipients {
-		recipients[i] = m.Envelope.Recipients[i].Path.Received
-	}
 	s.binding.in.cfg.Trace.Append(trace.Event{
 		Time: m.ReceivedAt, Account: m.Session.Account, Region: m.Session.Region, Message: m.ID, Session: m.Session.ID,
 		Accepted: &trace.Accepted{
-			Facts: m.Session, ReversePath: m.Envelope.ReversePath.Received, Recipients: recipients, Size: m.Size,
+			Facts: m.Session, ReversePath: m.Envelope.ReversePath.Received, Recipients: message.Addresses(m.Envelope.Recipients), Size: m.Size,
 			TrafficPolicyID: s.binding.policy.ID, Decisions: s.t.Host.(*transaction).decisions, RuleSetID: m.RuleSetID,
 		},
 	})

@@ -45,3 +45,12 @@ type Session struct {
 	SecretARN    string       `json:",omitempty"` // of the secret that has the password, if it is in one
 	Certificate  *Certificate `json:",omitempty"` // the client's, verified, or nil
 }
+
+// Addresses are the forward-paths of recipients as they were received.
+func Addresses(recipients []Recipient) []string {
+	list := make([]string, len(recipients))
+	for i := range recipients {
+		list[i] = recipients[i].Path.Received
+	}
+	return list
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/internal/message"
 	"sluice/internal/schedule"
 	"sluice/internal/spool"
 	"sluice/internal/trace"
@@ -46,7 +47,7 @@ const laneUnrouted = spool.Lane("held/unrouted")
 func (q *Queue) bounceOldest(l *lane, w *Work) {
 	why := fmt.Sprintf("no rule routed it, and more than %d octets are held", q.cfg.HeldOctets)
 	l.excess -= w.Message.Size
-	q.cfg.Logger.Warn("held mail is bounced as the oldest", "message_id", w.Item.Message.String(), "lane", string(l.name), "recipients", addresses(w.Item.Recipients))
+	q.cfg.Logger.Warn("held mail is bounced as the oldest", "message_id", w.Item.Message.String(), "lane", string(l.name), "recipients", message.Addresses(w.Item.Recipients))
 	q.settleUnrun(w, &conclusion{outcome: outcomeExpired, in: []spool.Item{q.due(q.cfg.Reports.Expired(w.Item, w.Message, why), w)}})
 }
 
@@ -70,6 +71,6 @@ func (q *Queue) discard(l *lane, w *Work) {
 	l.excess -= w.Message.Size
 	q.metrics.discarded.Inc()
 	q.cfg.Logger.Warn("held mail is discarded", "message_id", w.Item.Message.String(), "lane", string(l.name), "reason", why,
-		"recipients", addresses(w.Item.Recipients))
-	q.settleUnrun(w, &conclusion{held: []trace.Held{{Lane: string(l.name), Recipients: addresses(w.Item.Recipients), Reason: why}}})
+		"recipients", message.Addresses(w.Item.Recipients))
+	q.settleUnrun(w, &conclusion{held: []trace.Held{{Lane: string(l.name), Recipients: message.Addresses(w.Item.Recipients), Reason: why}}})
 }

@@ -209,15 +209,7 @@ func rest(item *spool.Item, reason string, now time.Time) {
 
 func (c *conclusion) rests(item *spool.Item, detail string) {
 	c.outcome = outcomeHeld
-	c.held = append(c.held, trace.Held{Lane: string(item.Lane), Recipients: addresses(item.Recipients), Reason: detail})
-}
-
-func addresses(recipients []message.Recipient) []string {
-	list := make([]string, len(recipients))
-	for i := range recipients {
-		list[i] = recipients[i].Path.Received
-	}
-	return list
+	c.held = append(c.held, trace.Held{Lane: string(item.Lane), Recipients: message.Addresses(item.Recipients), Reason: detail})
 }
 
 // givenUp reports whether an item that has failed so often is not tried again.

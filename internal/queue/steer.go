@@ -255,7 +255,7 @@ func followReroute(o *Order, m *spool.Message, item spool.Item, now time.Time) (
 
 // steered is the trace of an act.
 func (o *Order) steered(item *spool.Item, in []spool.Item) *trace.Steered {
-	s := &trace.Steered{Act: string(o.Act), By: o.By, Lane: string(item.Lane), Recipients: addresses(item.Recipients)}
+	s := &trace.Steered{Act: string(o.Act), By: o.By, Lane: string(item.Lane), Recipients: message.Addresses(item.Recipients)}
 	if len(in) > 0 {
 		s.To = string(in[0].Lane)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/message"
 	"sluice/internal/spool"
 	"sluice/internal/trace"
 )
@@ -168,7 +169,7 @@ func checkSteer(t *testing.T, r *rig, order *Order, item spool.Item, follow func
 		}
 		return
 	}
-	traced := trace.Steered{Act: string(order.Act), By: "AKTEST", Lane: string(item.Lane), RuleSetID: order.RuleSetID, Recipients: addresses(item.Recipients)}
+	traced := trace.Steered{Act: string(order.Act), By: "AKTEST", Lane: string(item.Lane), RuleSetID: order.RuleSetID, Recipients: message.Addresses(item.Recipients)}
 	if len(want) > 0 {
 		traced.To = string(want[0].Lane)
 	}

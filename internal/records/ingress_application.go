@@ -64,10 +64,7 @@ type CRL struct {
 func (IngressApplication) kind() Kind { return KindIngressApplication }
 
 func (r IngressApplication) fields() any {
-	recipients := make([]string, len(r.Envelope.Recipients))
-	for i := range r.Envelope.Recipients {
-		recipients[i] = r.Envelope.Recipients[i].Path.Received
-	}
+	recipients := message.Addresses(r.Envelope.Recipients)
 	return struct {
 		source
 		point

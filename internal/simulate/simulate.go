@@ -101,7 +101,7 @@ func (r *run) recipients() {
 // process accepts the message and takes it through the rule set.
 func (r *run) process(ctx context.Context) error {
 	accepted := &trace.Accepted{
-		Facts: r.m.Session, ReversePath: r.m.Envelope.ReversePath.Received, Recipients: addresses(r.taken), Size: int64(len(r.m.Content)),
+		Facts: r.m.Session, ReversePath: r.m.Envelope.ReversePath.Received, Recipients: message.Addresses(r.taken), Size: int64(len(r.m.Content)),
 		TrafficPolicyID: r.cfg.PolicyID, Decisions: r.decisions, RuleSetID: r.cfg.RuleSetID,
 	}
 	r.add(trace.Event{Message: r.m.ID, Accepted: accepted})
@@ -128,7 +128,7 @@ func (r *run) settle(result *queue.Result) {
 		r.add(trace.Event{Message: r.m.ID, Attempt: &a})
 	}
 	for _, h := range result.Held {
-		held := &trace.Held{Lane: string(spool.HeldLane(h.Reason)), Recipients: addresses(h.Recipients), Reason: h.Detail}
+		held := &trace.Held{Lane: string(spool.HeldLane(h.Reason)), Recipients: message.Addresses(h.Recipients), Reason: h.Detail}
 		r.add(trace.Event{Message: r.m.ID, Held: held})
 	}
 }
@@ -163,12 +163,4 @@ func queued(item *spool.Item) trace.Attempt {
 func (r *run) add(e trace.Event) {
 	e.Account, e.Region, e.Session = r.m.Session.Account, r.m.Session.Region, r.m.Session.ID
 	r.events = append(r.events, e)
-}
-
-func addresses(recipients []message.Recipient) []string {
-	list := make([]string, len(recipients))
-	for i := range recipients {
-		list[i] = recipients[i].Path.Received
-	}
-	return list
 }

@@ -21,6 +21,8 @@ var guards = []guard{
 		"const refuseBareEnds bool = true", "const refuseBareEnds bool = false", smtpd, "^TestS2BDAT"},
 	{"S3 what came in clear is forgotten", "internal/smtpd/starttls.go",
 		"const forgetsClear = true", "const forgetsClear = false", smtpd, "^TestS3ForgetsClear$"},
+	{"S3 a password that was accepted in clear is forgotten", "internal/ingress/host.go",
+		"v.login = control.Login{} // what", "// what", ingress, "^TestAuthInClear$"},
 	{"S4 a nested MAIL is out of order", "internal/smtpd/mail.go",
 		`if d.session.Hello == "" || d.transaction != nil {`, `if d.session.Hello == "" {`, smtpd, "^TestS4Order$"},
 	{"S4 BDAT and DATA do not mix", "internal/smtpd/data.go",

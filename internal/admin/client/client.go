@@ -91,22 +91,31 @@ func (c *Client) call(ctx context.Context, operation string, input, output any) 
 	if err != nil {
 		return err
 	}
-	answer, err := c.http().Do(request)
+	text, err := c.send(request, operation)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", operation, ErrUnreachable, err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerOctets))
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", operation, ErrUnreachable, err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		return readError(answer.StatusCode, text)
+		return err
 	}
 	if err := json.Unmarshal(text, output); err != nil {
 		return fmt.Errorf("%s: %w: its answer cannot be read: %w", operation, ErrUnreachable, err)
 	}
 	return nil
+}
+
+// send sends a signed call and returns its answer. Errors are those of call.
+func (c *Client) send(request *http.Request, operation string) ([]byte, error) {
+	answer, err := c.http().Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", operation, ErrUnreachable, err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerOctets))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", operation, ErrUnreachable, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, readError(answer.StatusCode, text)
+	}
+	return text, nil
 }
 
 // request builds and signs the call.

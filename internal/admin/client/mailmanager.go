@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -37,17 +36,5 @@ func (c *Client) MailManager(ctx context.Context, operation string, input any) (
 	if err := v4.NewSigner().SignHTTP(ctx, c.Credentials, request, hex.EncodeToString(sum[:]), signingName, c.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", operation, err)
 	}
-	answer, err := c.http().Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", operation, ErrUnreachable, err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerOctets))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", operation, ErrUnreachable, err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, readError(answer.StatusCode, text)
-	}
-	return text, nil
+	return c.send(request, operation)
 }
