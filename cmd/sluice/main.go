@@ -1,8 +1,8 @@
 // Command sluice is a mail gateway that is programmed through the Amazon SES Mail Manager API, on your own machines.
 //
 // One binary has everything: serve runs the gateway, quickstart shows a message going through one, sink is an SMTP server
-// that takes any mail, trace, listeners, status, queue and relay ask a running server, and rescue reads the data of one that is
-// stopped. Only this package wires the others together.
+// that takes any mail, trace, listeners, status, queue and relay ask a running server, simulate and lint judge rule sets and policies
+// before mail comes, and rescue reads the data of one that is stopped. Only this package wires the others together.
 package main
 
 import (

@@ -18,8 +18,8 @@ type serveCommand struct {
 // Help is the part of --help below the flags' summary.
 func (serveCommand) Help() string {
 	return `Logs go to standard error, one JSON object a line. SIGTERM and SIGINT stop it: idle sessions get 421 within a second,
-running ones have 30 seconds, and nothing accepted is lost. SIGHUP loads the certificates of SMTP anew. Listeners are set in
-the configuration file only:
+running ones have 30 seconds, and nothing accepted is lost. SIGHUP loads the certificates of
+SMTP and opens the file of log records anew. Listeners are set in the configuration file only:
 
   [listeners.mx]
   addresses = ["0.0.0.0:25", "[::]:25"]

@@ -21,7 +21,8 @@ func Policy(statements []mailmanager.PolicyStatement, fallback mailmanager.Accep
 		if never != "" {
 			add(NeverDecides, LevelError, never, "remove one of the conditions, or make two statements of them")
 		}
-		for _, blind := range blindOfStatement(s) {
+		blinds := blindOfStatement(s)
+		for _, blind := range blinds {
 			add(PolicyIsBlind, LevelWarning, blind, "do not depend on it yet")
 		}
 		if mailmanager.Value(s.Action) != mailmanager.AcceptActionAllow {
@@ -31,7 +32,7 @@ func Policy(statements []mailmanager.PolicyStatement, fallback mailmanager.Accep
 			add(Useless, LevelWarning, "it has no effect: DENY statements come first, and what none of them denies is allowed anyway",
 				"make the default action DENY, or remove the statement")
 		}
-		allows = allows || never == "" && len(blindOfStatement(s)) == 0
+		allows = allows || never == "" && len(blinds) == 0
 	}
 	if !allows {
 		found = append(found, Finding{

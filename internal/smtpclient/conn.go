@@ -178,9 +178,6 @@ func newConn(nc net.Conn, timeouts Timeouts) *Conn {
 // Served is how many transactions the host has answered on this connection.
 func (c *Conn) Served() int { return c.served }
 
-// DSN reports whether the host offered to keep the promises of RFC 3461 for us.
-func (c *Conn) DSN() bool { return c.ext.dsn }
-
 // Greeting is how the host greeted us, in its words.
 func (c *Conn) Greeting() string { return c.greeting.String() }
 
