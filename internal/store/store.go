@@ -59,18 +59,18 @@ type Reference struct {
 type Resource struct {
 	Key
 	Name     string
-	Counted  string // what it is counted as for quotas, within its scope; must not change
+	Counted  string // what it is counted as for quotas, within its scope; empty: it is not counted
 	Created  time.Time
 	Modified time.Time
 	Revision int64 // 1 when it is new, one more with every Update
 	Body     []byte
 }
 
-// Change is what Update writes, in one transaction. Resource is as it was read but for Name, Modified and Body, and its
-// Revision must still be the stored one.
+// Change is what Update writes, in one transaction. Resource is as it was read but for Name, Counted, Modified and Body, and
+// its Revision must still be the stored one. No quota is held against what it is counted as from now on.
 type Change struct {
 	Resource Resource
-	Uses     []Reference // all that it uses from now on
+	Uses     []Reference // all that it uses from now on; nil: what it used before
 	// Parts are octets kept beside the body, which only Part reads: what is secret (sealed by the caller) or large.
 	// nil removes a part; parts that are not named stay.
 	Parts map[string][]byte

@@ -24,7 +24,7 @@ func (s *Store) Create(ctx context.Context, c store.Creation) error {
 		if err := insertResource(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := count(ctx, tx, r, c.Quota); err != nil {
+		if err := count(ctx, tx, r.Scope, r.Counted, c.Quota); err != nil {
 			return err
 		}
 		if err := putTags(ctx, tx, r.Key, c.Tags); err != nil {
@@ -38,11 +38,16 @@ func (s *Store) Create(ctx context.Context, c store.Creation) error {
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, c store.Change) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
+		if err := recount(ctx, tx, &c.Resource); err != nil {
+			return err
+		}
 		if err := updateResource(ctx, tx, &c.Resource); err != nil {
 			return err
 		}
-		if err := dropUses(ctx, tx, c.Resource.Key); err != nil {
-			return err
+		if c.Uses != nil {
+			if err := dropUses(ctx, tx, c.Resource.Key); err != nil {
+				return err
+			}
 		}
 		return attach(ctx, tx, c)
 	})
@@ -169,16 +174,13 @@ func insertResource(ctx context.Context, tx *sql.Tx, r *store.Resource) error {
 }
 
 func updateResource(ctx context.Context, tx *sql.Tx, r *store.Resource) error {
-	result, err := tx.ExecContext(ctx, `UPDATE resources SET name = ?, modified = ?, body = ?, revision = revision + 1
+	result, err := tx.ExecContext(ctx, `UPDATE resources SET name = ?, counted = ?, modified = ?, body = ?, revision = revision + 1
 		WHERE account = ? AND region = ? AND kind = ? AND id = ? AND revision = ?`,
-		append(append([]any{r.Name, r.Modified.UnixMicro(), octets(r.Body)}, identify(r.Key)...), r.Revision)...)
+		append(append([]any{r.Name, r.Counted, r.Modified.UnixMicro(), octets(r.Body)}, identify(r.Key)...), r.Revision)...)
 	if err != nil {
 		return nameTaken(err)
 	}
 	if n, err := result.RowsAffected(); n == 1 || err != nil {
-		return err
-	}
-	if _, err := countedAs(ctx, tx, r.Key); err != nil {
 		return err
 	}
 	return store.ErrChanged
@@ -226,11 +228,14 @@ func putPart(ctx context.Context, tx *sql.Tx, key store.Key, name string, octets
 	return err
 }
 
-// count raises the number of resources that are counted like r; the quota is checked on the new number.
-func count(ctx context.Context, tx *sql.Tx, r *store.Resource, quota int) error {
+// count raises the number of resources that are counted alike; the quota is checked on the new number.
+func count(ctx context.Context, tx *sql.Tx, scope store.Scope, counted string, quota int) error {
+	if counted == "" {
+		return nil
+	}
 	var n int
 	err := tx.QueryRowContext(ctx, `INSERT INTO counts (account, region, counted, n) VALUES (?, ?, ?, 1)
-		ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n`, r.Account, r.Region, r.Counted).Scan(&n)
+		ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n`, scope.Account, scope.Region, counted).Scan(&n)
 	if err == nil && quota > 0 && n > quota {
 		return store.ErrQuota
 	}
@@ -241,6 +246,20 @@ func uncount(ctx context.Context, tx *sql.Tx, scope store.Scope, counted string)
 	_, err := tx.ExecContext(ctx, `UPDATE counts SET n = n - 1 WHERE account = ? AND region = ? AND counted = ?`,
 		scope.Account, scope.Region, counted)
 	return err
+}
+
+// recount moves a resource that is about to be updated to what it is counted as from now on. It returns store.ErrNotFound
+// when there is no such resource.
+func recount(ctx context.Context, tx *sql.Tx, r *store.Resource) error {
+	before, err := countedAs(ctx, tx, r.Key)
+	if err != nil || before == r.Counted {
+		return err
+	}
+	if err := uncount(ctx, tx, r.Scope, before); err != nil {
+		return err
+	}
+	const noQuota = 0
+	return count(ctx, tx, r.Scope, r.Counted, noQuota)
 }
 
 // identify is the arguments that name a resource, with room for more.

@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 		{"delete", testDelete},
 		{"what is used stays", testUses},
 		{"quotas count alike", testQuota},
+		{"updates count anew", testRecount},
 		{"lists", testList},
 		{"all", testAll},
 		{"parts", testParts},
@@ -230,12 +231,23 @@ func testUses(t *testing.T, s *suite) {
 	s.mustGet(key("one"))
 
 	r := s.mustGet(key("user"))
+	wantError(t, "update that says nothing of uses", s.Update(t.Context(), store.Change{Resource: r}), nil)
+	wantError(t, "delete what is used as before", s.Delete(t.Context(), key("one")), store.ErrInUse)
+	r = s.mustGet(key("user"))
 	uses := []store.Reference{{Kind: kindA, ID: "two"}}
 	wantError(t, "update", s.Update(t.Context(), store.Change{Resource: r, Uses: uses}), nil)
 	wantError(t, "delete what was used", s.Delete(t.Context(), key("one")), nil)
 	wantError(t, "delete what is used still", s.Delete(t.Context(), key("two")), store.ErrInUse)
-	wantError(t, "delete the user", s.Delete(t.Context(), key("user")), nil)
+	r = s.mustGet(key("user"))
+	wantError(t, "update to using nothing", s.Update(t.Context(), store.Change{Resource: r, Uses: []store.Reference{}}), nil)
 	wantError(t, "delete what was used", s.Delete(t.Context(), key("two")), nil)
+
+	s.mustCreate(creation("three"))
+	r = s.mustGet(key("user"))
+	uses = []store.Reference{{Kind: kindA, ID: "three"}}
+	wantError(t, "update to using another", s.Update(t.Context(), store.Change{Resource: r, Uses: uses}), nil)
+	wantError(t, "delete the user", s.Delete(t.Context(), key("user")), nil)
+	wantError(t, "delete what was used", s.Delete(t.Context(), key("three")), nil)
 }
 
 func testQuota(t *testing.T, s *suite) {
@@ -254,6 +266,36 @@ func testQuota(t *testing.T, s *suite) {
 	unlimited := limited("four", "x")
 	unlimited.Quota = 0
 	wantError(t, "without a limit", s.Create(t.Context(), unlimited), nil)
+}
+
+// testRecount: an update moves a resource to what it is counted as from then on.
+func testRecount(t *testing.T, s *suite) {
+	limited := func(id, counted string) store.Creation {
+		c := creation(id)
+		c.Quota, c.Resource.Counted = 1, counted
+		return c
+	}
+	recounted := func(id, counted string) store.Change {
+		r := s.mustGet(key(id))
+		r.Counted = counted
+		return store.Change{Resource: r}
+	}
+	s.mustCreate(limited("one", "x"), limited("spare", ""), limited("another spare", ""))
+	wantError(t, "update to not counted", s.Update(t.Context(), recounted("one", "")), nil)
+	wantEqual(t, "what it is counted as", s.mustGet(key("one")).Counted, "")
+	wantError(t, "another in its place", s.Create(t.Context(), limited("two", "x")), nil)
+	wantError(t, "one more", s.Create(t.Context(), limited("three", "x")), store.ErrQuota)
+	stale := recounted("two", "")
+	stale.Resource.Revision--
+	wantError(t, "a stale update", s.Update(t.Context(), stale), store.ErrChanged)
+	wantError(t, "one more after that", s.Create(t.Context(), limited("three", "x")), store.ErrQuota)
+	wantError(t, "delete what is not counted", s.Delete(t.Context(), key("one")), nil)
+	wantError(t, "one more after that", s.Create(t.Context(), limited("three", "x")), store.ErrQuota)
+	wantError(t, "update to counted, whatever the quota", s.Update(t.Context(), recounted("spare", "x")), nil)
+	wantError(t, "delete one of two", s.Delete(t.Context(), key("two")), nil)
+	wantError(t, "one more beside the other", s.Create(t.Context(), limited("three", "x")), store.ErrQuota)
+	wantError(t, "delete the other", s.Delete(t.Context(), key("spare")), nil)
+	wantError(t, "one again", s.Create(t.Context(), limited("three", "x")), nil)
 }
 
 func testList(t *testing.T, s *suite) {
