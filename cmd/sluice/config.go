@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
 
+	"sluice/internal/control"
 	"sluice/internal/ingress"
 	"sluice/internal/records"
 	"sluice/internal/smtpd"
@@ -148,6 +149,12 @@ type Config struct {
 
 	// SRS is a table of how the action Relay replaces senders where its MailFrom is REPLACE.
 	SRS SRS `kong:"-" toml:"srs"`
+
+	// Limits is a table of quotas, for each region of an account. What is not set is as the profile has it.
+	Limits control.Limits `kong:"-" toml:"limits"`
+
+	// Accounts is a table of what accounts have of their own, by their twelve digits.
+	Accounts map[string]Account `kong:"-" toml:"accounts"`
 }
 
 // Duration is a length of time, written as 90s, 5m or 4h.
@@ -268,6 +275,7 @@ func (c *Config) settle() error {
 		}
 		c.Listeners, c.Certificates = file.Listeners, file.Certificates
 		c.Authorities, c.Bounces, c.SRS = file.Authorities, file.Bounces, file.SRS
+		c.Limits, c.Accounts = file.Limits, file.Accounts
 	}
 	return c.check()
 }
@@ -301,6 +309,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := c.checkOut(); err != nil {
+		return err
+	}
+	if err := c.checkAccounts(); err != nil {
 		return err
 	}
 	return c.checkCertificates()

@@ -59,6 +59,7 @@ type gateway struct {
 	authorities  map[string]*x509.CertPool
 	keys         *seal.Keys
 	rewriter     *srs.Rewriter // nil: senders are not replaced
+	profiles     *control.Profiles
 	control      *control.Control
 	relays       *action.RelayExecutor
 	queue        *queue.Queue
@@ -73,7 +74,7 @@ type gateway struct {
 
 // openGateway opens the parts and joins them. Nothing is listened on before run.
 func openGateway(ctx context.Context, s *server) (*gateway, error) {
-	g := &gateway{server: s}
+	g := &gateway{server: s, profiles: s.cfg.profiles()}
 	for _, open := range []func(context.Context) error{
 		g.openKeys, g.openSpool, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
 	} {
@@ -172,7 +173,7 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	}
 	g.control, err = control.Open(ctx, control.Config{
 		Store: g.store, Seal: keys, Sockets: g.ingress, Now: s.now, Logger: s.log,
-		Strict: s.cfg.strict(), MailDomain: s.cfg.MailDomain,
+		Profiles: g.profiles, MailDomain: s.cfg.MailDomain,
 		RelayChanged: func(key control.Key) { g.queue.Probe(spool.RelayLane(key.Account, key.Region, key.ID)) },
 		HasAuthority: func(name string) bool { return g.authorities[name] != nil },
 	})
@@ -202,10 +203,10 @@ func openSeal(path string) (*seal.Keys, error) {
 func (g *gateway) openQueue(context.Context) error {
 	s := g.server
 	g.relays = action.NewRelayExecutor(action.RelayConfig{
-		Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict(), Hello: s.cfg.hostname(),
+		Relays: g.control, Secret: g.control.Secret, Strict: g.profiles.Strict, Hello: s.cfg.hostname(),
 		Connections: s.cfg.RelayConnections, Authorities: g.authorities, Log: s.log, Metrics: s.registry,
 	})
-	planner := action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: s.cfg.strict(), Rewriter: g.rewriter})
+	planner := action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: g.profiles.Strict, Rewriter: g.rewriter})
 	reporter, err := g.newReporter()
 	if err != nil {
 		return err
@@ -213,7 +214,7 @@ func (g *gateway) openQueue(context.Context) error {
 	reports := action.Reports{Now: time.Now}
 	processor := process.New(process.Config{
 		RuleSets: g.control, Sources: g.spool, Planner: planner,
-		Strict: s.cfg.strict(), Logger: s.log, Registerer: s.registry,
+		Strict: g.profiles.Strict, Logger: s.log, Registerer: s.registry,
 	})
 	g.queue = queue.New(queue.Config{
 		Spool: g.spool, Trace: process.Recorder{Trace: g.trace, Records: g.records, RuleSets: g.control}, Journal: g.spool.Journal(), Owner: message.NewID(time.Now()).String(),
@@ -335,9 +336,6 @@ func (g *gateway) close() error {
 	}
 	return errors.Join(all...)
 }
-
-// strict reports whether the profile is aws-strict.
-func (c *Config) strict() bool { return c.Profile == "aws-strict" }
 
 // hostname is what we call ourselves where no ingress point is concerned.
 func (c *Config) hostname() string {

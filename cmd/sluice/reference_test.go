@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sluice/internal/control"
 )
 
 var update = flag.Bool("update", false, "write the reference in docs/operate.md")
@@ -48,23 +50,39 @@ func TestReference(t *testing.T) {
 // reference is a list with an entry for each field of Config, and for each of its tables.
 func reference(t *testing.T) string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out strings.Builder
-	tables := map[string]string{"certificates": "Certificate", "listeners": "Listener", "bounces": "Bounces", "srs": "SRS"}
-	prefixes := map[string]string{"certificates": "certificates.", "listeners": "listeners.NAME.", "bounces": "bounces.", "srs": "srs."}
-	for _, field := range fields(file, "Config") {
+	for _, field := range fields(t, "config.go", "Config") {
 		key := writeSetting(&out, field, "")
-		for _, field := range fields(file, tables[key]) {
-			writeSetting(&out, field, prefixes[key])
+		table, ok := tables[key]
+		if !ok {
+			continue
+		}
+		for _, field := range fields(t, table.file, table.name) {
+			writeSetting(&out, field, table.prefix)
 		}
 	}
 	return out.String()
 }
 
-func fields(file *ast.File, name string) []*ast.Field {
+// limitsPath has the quotas, whose comments are part of the reference.
+const limitsPath = "../../internal/control/limits.go"
+
+// tables are the settings that are tables of further ones: the type that has them, and what their keys begin with.
+var tables = map[string]struct{ file, name, prefix string }{
+	"certificates": {"config.go", "Certificate", "certificates."},
+	"listeners":    {"config.go", "Listener", "listeners.NAME."},
+	"bounces":      {"config.go", "Bounces", "bounces."},
+	"srs":          {"config.go", "SRS", "srs."},
+	"limits":       {limitsPath, "Limits", "limits."},
+	"accounts":     {"accounts.go", "Account", "accounts.ID."},
+}
+
+func fields(t *testing.T, path, name string) []*ast.Field {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var found []*ast.Field
 	ast.Inspect(file, func(node ast.Node) bool {
 		if spec, ok := node.(*ast.TypeSpec); ok && spec.Name.Name == name {
@@ -72,7 +90,24 @@ func fields(file *ast.File, name string) []*ast.Field {
 		}
 		return true
 	})
+	if found == nil {
+		t.Errorf("%s has no type %s", path, name)
+	}
 	return found
+}
+
+// profileNumbers is what the profiles have for a quota; empty for any other setting.
+func profileNumbers(table, key string) string {
+	if table != tables["limits"].prefix {
+		return ""
+	}
+	generous, strict := reflect.ValueOf(control.NewProfile(false, control.Limits{}).Limits), reflect.ValueOf(control.NewProfile(true, control.Limits{}).Limits)
+	for i := range generous.NumField() {
+		if generous.Type().Field(i).Tag.Get("toml") == key {
+			return fmt.Sprintf(", default `%d`, in aws-strict `%d`", generous.Field(i).Int(), strict.Field(i).Int())
+		}
+	}
+	return ""
 }
 
 // writeSetting writes an entry and returns its key.
@@ -92,6 +127,7 @@ func writeSetting(out *strings.Builder, field *ast.Field, table string) (key str
 	if value := strings.NewReplacer("${api}", defaultAPI, "${smtp}", defaultSMTP, "${log_level}", "info").Replace(tag.Get("default")); value != "" {
 		fmt.Fprintf(out, ", default `%s`", value)
 	}
+	out.WriteString(profileNumbers(table, key))
 	doc := strings.Join(strings.Fields(field.Doc.Text()), " ")
 	_, doc, _ = strings.Cut(doc, " ") // it begins with the field's name
 	doc = strings.TrimPrefix(doc, "is ")

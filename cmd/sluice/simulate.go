@@ -99,10 +99,10 @@ func (c *simulateCommand) Run(ctx context.Context, to streams) error {
 		rewriter = srs.New(c.SRSDomain, make([]byte, srs.KeyOctets)) // whose hash is not shown
 	}
 	_, hash := rule.Source(set.Rules)
-	strict := c.Profile == "aws-strict"
+	strict := c.Profile == profileStrict
 	events, err := simulate.Run(ctx, simulate.Config{
 		PolicyID: pol.label, Policy: pol.policy, RuleSetID: set.label, RuleSet: set.set, Hash: hash, Strict: strict,
-		Planner: action.NewPlanner(action.PlannerConfig{Relays: relays, Strict: strict, Rewriter: rewriter}),
+		Planner: action.NewPlanner(action.PlannerConfig{Relays: relays, Strict: func(string) bool { return strict }, Rewriter: rewriter}),
 	}, m)
 	if err != nil {
 		return err

@@ -33,7 +33,9 @@ type Secret func(ctx context.Context, scope control.Scope, arn string) (string, 
 type PlannerConfig struct {
 	Relays Relays
 	Secret Secret
-	Strict bool // profile aws-strict: relays to private and loopback addresses are refused (Mail Manager, E4)
+	// Strict reports whether an account has the profile aws-strict: its relays to private and loopback addresses are refused
+	// (Mail Manager, E4). nil: none has.
+	Strict func(account string) bool
 	// Rewriter makes the senders of MailFrom REPLACE; nil: there is no domain for them, and such an action fails.
 	Rewriter *srs.Rewriter
 	Now      func() time.Time // nil is time.Now
@@ -53,12 +55,18 @@ func NewPlanner(cfg PlannerConfig) *Planner {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Strict == nil {
+		cfg.Strict = nobody
+	}
 	p := &Planner{PlannerConfig: cfg}
 	p.actions = map[string]plan{
 		rule.ActionRelay: p.relay,
 	}
 	return p
 }
+
+// nobody is the accounts that have the profile aws-strict when there are none.
+func nobody(string) bool { return false }
 
 // Plan returns the items that do the step: complete but for Message, Seq and Due. A failure is a configuration error, to
 // which the action's failure policy applies (Mail Manager, E5); its text is for people and there are no items then.
@@ -79,7 +87,7 @@ func (p *Planner) relay(ctx context.Context, m *spool.Message, step rule.Step) (
 	switch {
 	case !ok:
 		return nil, fmt.Sprintf("relay %s does not exist", name)
-	case p.Strict && privateName(relay.Server):
+	case p.Strict(scope.Account) && privateName(relay.Server):
 		return nil, fmt.Sprintf("relay %s leads to a private or loopback address, which the profile aws-strict refuses", relay.ID)
 	}
 	if relay.SecretARN != "" {

@@ -120,7 +120,7 @@ func TestPlanRelayOutcomes(t *testing.T) {
 			t.Parallel()
 			planner := NewPlanner(PlannerConfig{
 				Relays: &relays{relay: testRelay(test.relay)},
-				Strict: test.strict,
+				Strict: func(string) bool { return test.strict },
 				Secret: func(_ context.Context, _ control.Scope, arn string) (string, error) {
 					if test.secret == "gone" || arn != testSecretARN {
 						return "", mailmanager.Errorf(mailmanager.CodeResourceNotFound, "no such secret")

@@ -36,9 +36,11 @@ const heldDeleted = "relay-deleted"
 
 // RelayConfig is what a RelayExecutor needs. Relays, Secret, Hello and Log must be set.
 type RelayConfig struct {
-	Relays      Relays
-	Secret      Secret
-	Strict      bool   // profile aws-strict: private and loopback addresses are not used (Mail Manager, E4)
+	Relays Relays
+	Secret Secret
+	// Strict reports whether an account has the profile aws-strict: private and loopback addresses are not used for its relays
+	// (Mail Manager, E4). nil: none has.
+	Strict      func(account string) bool
 	Hello       string // what we call ourselves in EHLO
 	Connections int    // to one relay at once; 0 is DefaultConnections
 	Idle        time.Duration
@@ -77,6 +79,9 @@ func NewRelayExecutor(cfg RelayConfig) *RelayExecutor {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Strict == nil {
+		cfg.Strict = nobody
 	}
 	return &RelayExecutor{RelayConfig: cfg, metrics: newRelayMetrics(cfg.Metrics)}
 }

@@ -37,7 +37,7 @@ func (e *RelayExecutor) addresses(ctx context.Context, relay *control.Relay) ([]
 			return nil, err
 		}
 	}
-	if e.Strict && relay.ID != "" { // a relay resource: Mail Manager, E4; the addresses themselves are judged, whatever the name was when it was configured (S23)
+	if relay.ID != "" && e.Strict(relay.Account) { // a relay resource: Mail Manager, E4; the addresses themselves are judged, whatever the name was when it was configured (S23)
 		found = slices.DeleteFunc(slices.Clone(found), private)
 	}
 	if len(found) == 0 {

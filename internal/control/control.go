@@ -42,8 +42,7 @@ type Config struct {
 	Sockets    Sockets
 	Now        func() time.Time // nil: time.Now
 	Logger     *slog.Logger     // nil: slog.Default
-	Limits     Limits           // a member that is 0 has the profile's value
-	Strict     bool             // the profile aws-strict: AWS's quotas and refusals (Mail Manager, A16)
+	Profiles   *Profiles        // nil: every account has the generous one
 	MailDomain string           // empty: DefaultMailDomain
 	// RelayChanged is called after a change of a relay, its tags or its secret can be seen, before the change is answered;
 	// nil: nobody cares.
@@ -99,7 +98,9 @@ func (cfg *Config) setDefaults() error {
 	if cfg.MailDomain == "" {
 		cfg.MailDomain = DefaultMailDomain
 	}
-	cfg.Limits.fill(cfg.Strict)
+	if cfg.Profiles == nil {
+		cfg.Profiles = NewProfiles(NewProfile(false, Limits{}), nil)
+	}
 	if cfg.Tokens != nil {
 		return nil
 	}

@@ -2,7 +2,6 @@ package control_test
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -37,40 +36,6 @@ func TestOperationsThatAreThere(t *testing.T) {
 	}
 	if want := 23 + 6; there != want {
 		t.Errorf("%d operations are there, want %d", there, want)
-	}
-}
-
-// Mail Manager, A16: AWS's numbers hold in the strict profile only.
-func TestQuotasOfTheStrictProfile(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		operation string
-		quota     int
-		request   func(p *plane, i int) any
-	}{
-		{"CreateRelay", 40, func(_ *plane, i int) any { return relayRequest(fmt.Sprint("relay-", i)) }},
-		{"CreateRuleSet", 40, func(_ *plane, i int) any { return ruleSetRequest(fmt.Sprint("set-", i)) }},
-		{"CreateTrafficPolicy", 100, func(_ *plane, i int) any { return policyRequest(fmt.Sprint("policy-", i)) }},
-		{"CreateIngressPoint", 10, func(p *plane, i int) any { return p.pointRequest(fmt.Sprint("point-", i)) }},
-	}
-	for _, test := range tests {
-		t.Run(test.operation, func(t *testing.T) {
-			t.Parallel()
-			for _, strict := range []bool{true, false} {
-				p := newPlane(t, func(c *control.Config) { c.Strict = strict })
-				for i := range test.quota {
-					if _, err := p.call(home, test.operation, test.request(p, i)); err != nil {
-						t.Fatalf("number %d: %v", i+1, err)
-					}
-				}
-				_, err := p.call(home, test.operation, test.request(p, test.quota))
-				if strict {
-					wantCode(t, err, mailmanager.CodeServiceQuotaExceeded)
-				} else if err != nil {
-					t.Error(err)
-				}
-			}
-		})
 	}
 }
 

@@ -83,14 +83,14 @@ const MaxPasswordOctets = maxPasswordOctets
 
 // TLSPolicy is the TLS policy of a new point, or the error.
 func TLSPolicy(strict bool, t mailmanager.IngressPointType, private bool, region string, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
-	c := &Control{cfg: Config{Strict: strict}}
-	return c.tlsPolicy(pointOf(t, private, ""), region, asked)
+	c := &Control{cfg: Config{Profiles: NewProfiles(NewProfile(strict, Limits{}), nil)}}
+	return c.tlsPolicy(pointOf(t, private, ""), Scope{Region: region}, asked)
 }
 
 // ChangedTLSPolicy is the TLS policy after an update, or the error.
 func ChangedTLSPolicy(strict bool, t mailmanager.IngressPointType, private bool, region string, from, to mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
-	c := &Control{cfg: Config{Strict: strict}}
-	return c.changedTLSPolicy(pointOf(t, private, from), region, &to)
+	c := &Control{cfg: Config{Profiles: NewProfiles(NewProfile(strict, Limits{}), nil)}}
+	return c.changedTLSPolicy(pointOf(t, private, from), Scope{Region: region}, &to)
 }
 
 func pointOf(t mailmanager.IngressPointType, private bool, policy mailmanager.TlsPolicy) *pointRecord {

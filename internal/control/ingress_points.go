@@ -81,17 +81,14 @@ func (c *Control) newPoint(ctx context.Context, r store.Resource, in *mailmanage
 	if err := c.checkDefault(snapshotKey(r.Key), tags); err != nil {
 		return d, err
 	}
-	if p.TlsPolicy, err = c.tlsPolicy(&p, r.Region, in.TlsPolicy); err != nil {
+	if p.TlsPolicy, err = c.tlsPolicy(&p, r.Scope, in.TlsPolicy); err != nil {
 		return d, err
 	}
 	secret, err := c.newCredentials(p.Type, in.IngressPointConfiguration)
 	if err != nil {
 		return d, err
 	}
-	r.Name, r.Counted = string(*in.IngressPointName), countedAuthorizedPoint
-	if p.Type == mailmanager.IngressPointTypeOpen {
-		r.Counted = countedOpenPoint
-	}
+	r.Name, r.Counted = string(*in.IngressPointName), countedPoint(p.Type)
 	return c.draftPoint(ctx, r, p, tags, secret)
 }
 
@@ -274,7 +271,7 @@ func (c *Control) changedPoint(ctx context.Context, r store.Resource, in *mailma
 	if changesNothing(&p, in) { // Mail Manager, A19
 		return d, errUnchanged
 	}
-	if p.TlsPolicy, err = c.changedTLSPolicy(&p, r.Region, in.TlsPolicy); err != nil {
+	if p.TlsPolicy, err = c.changedTLSPolicy(&p, r.Scope, in.TlsPolicy); err != nil {
 		return d, err
 	}
 	secret, err := c.changedCredentials(ctx, r.Key, p.Type, in.IngressPointConfiguration)
@@ -341,8 +338,9 @@ func northAmerican(region string) bool {
 }
 
 // tlsPolicy is the TLS policy of a new point. Source: Mail Manager, section 2.4; Mail Manager, B20.
-func (c *Control) tlsPolicy(p *pointRecord, region string, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
-	fips := c.cfg.Strict && northAmerican(region)
+func (c *Control) tlsPolicy(p *pointRecord, scope Scope, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
+	strict := c.cfg.Profiles.Strict(scope.Account)
+	fips := strict && northAmerican(scope.Region)
 	chosen := mailmanager.TlsPolicyRequired
 	if fips {
 		chosen = mailmanager.TlsPolicyFips
@@ -354,7 +352,7 @@ func (c *Control) tlsPolicy(p *pointRecord, region string, asked *mailmanager.Tl
 		return "", refusedTLSPolicy("OPTIONAL is not for ingress points of type MTLS")
 	case chosen == mailmanager.TlsPolicyOptional && authenticated && !p.private():
 		return "", refusedTLSPolicy("OPTIONAL is not for public ingress points of type AUTH")
-	case chosen == mailmanager.TlsPolicyFips && c.cfg.Strict && !fips:
+	case chosen == mailmanager.TlsPolicyFips && strict && !fips:
 		return "", refusedTLSPolicy("FIPS is for regions in the United States and Canada only")
 	case chosen == mailmanager.TlsPolicyRequired && fips && authenticated && !p.private():
 		return "", refusedTLSPolicy("in this region a public ingress point of type AUTH or MTLS must have FIPS")
@@ -363,19 +361,19 @@ func (c *Control) tlsPolicy(p *pointRecord, region string, asked *mailmanager.Tl
 }
 
 // changedTLSPolicy is the TLS policy after an update; nil asks for no change.
-func (c *Control) changedTLSPolicy(p *pointRecord, region string, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
+func (c *Control) changedTLSPolicy(p *pointRecord, scope Scope, asked *mailmanager.TlsPolicy) (mailmanager.TlsPolicy, error) {
 	if asked == nil || *asked == p.TlsPolicy {
 		return p.TlsPolicy, nil
 	}
 	open := p.Type == mailmanager.IngressPointTypeOpen
 	switch {
-	case !c.cfg.Strict:
+	case !c.cfg.Profiles.Strict(scope.Account):
 	case *asked == mailmanager.TlsPolicyFips || p.TlsPolicy == mailmanager.TlsPolicyFips:
 		return "", refusedTLSPolicy("FIPS cannot be set or left after creation")
 	case !open && !p.private():
 		return "", refusedTLSPolicy("that of a public ingress point of type AUTH or MTLS cannot change")
 	}
-	return c.tlsPolicy(p, region, asked)
+	return c.tlsPolicy(p, scope, asked)
 }
 
 func refusedTLSPolicy(why string) error { return match.Invalid("tlsPolicy", why) }

@@ -182,7 +182,7 @@ func TestCreateIngressPointRefusals(t *testing.T) {
 
 func TestIngressPointQuotasAreByType(t *testing.T) {
 	t.Parallel()
-	p := newPlane(t, func(c *control.Config) { c.Limits.OpenIngressPoints, c.Limits.AuthorizedIngressPoints = 1, 1 })
+	p := newPlane(t, limits(control.Limits{OpenIngressPoints: 1, AuthorizedIngressPoints: 1}))
 	auth := func(name string) *mailmanager.CreateIngressPointRequest {
 		in := p.pointRequest(name)
 		in.Type, in.IngressPointConfiguration = ptr(mailmanager.IngressPointTypeAuth), passwordConfiguration(password)
@@ -230,7 +230,7 @@ func TestTLSPolicies(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlane(t, func(c *control.Config) { c.Strict = test.strict })
+			p := newPlane(t, profile(test.strict))
 			in, scope := p.strangersPoint(control.Scope{Account: home.Account, Region: test.region}, "front")
 			in.Type = &test.kind
 			switch test.kind {
@@ -305,7 +305,7 @@ func TestTLSPolicyChanges(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlane(t, func(c *control.Config) { c.Strict = test.strict })
+			p := newPlane(t, profile(test.strict))
 			in, _ := p.strangersPoint(abroad, "front")
 			in.Type, in.TlsPolicy = &test.kind, &test.from
 			if test.kind == auth {

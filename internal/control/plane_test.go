@@ -192,6 +192,18 @@ func newPlane(t testing.TB, options ...func(*control.Config)) *plane {
 	return p
 }
 
+// profile gives every account the profile aws-strict, or the generous one.
+func profile(strict bool) func(*control.Config) {
+	return func(c *control.Config) {
+		c.Profiles = control.NewProfiles(control.NewProfile(strict, control.Limits{}), nil)
+	}
+}
+
+// limits gives every account these limits, and the generous ones for the rest.
+func limits(own control.Limits) func(*control.Config) {
+	return func(c *control.Config) { c.Profiles = control.NewProfiles(control.NewProfile(false, own), nil) }
+}
+
 func (p *plane) newSockets() {
 	p.sockets = &sockets{t: p.TB, listeners: []string{"mx", "mx2", "submission"},
 		open: map[control.Key]*control.IngressPoint{}, busy: map[control.Key]bool{}}

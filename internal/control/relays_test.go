@@ -100,7 +100,7 @@ func TestUpdateRelayChangesOnlyWhatIsGiven(t *testing.T) {
 
 func TestRelayRefusals(t *testing.T) {
 	t.Parallel()
-	p := newPlane(t, func(c *control.Config) { c.Limits.Relays = 2 })
+	p := newPlane(t, limits(control.Limits{Relays: 2}))
 	one, _ := p.relay("one"), p.relay("two")
 	unknown := ptr(mailmanager.RelayId("r-aaaaaaaaaaaaaaaaaaaaaaaa"))
 	tests := []struct {
@@ -110,7 +110,7 @@ func TestRelayRefusals(t *testing.T) {
 		text            string
 	}{
 		{"a name that is taken", "UpdateRelay", &mailmanager.UpdateRelayRequest{RelayId: ptr(mailmanager.RelayId(one)), RelayName: ptr(mailmanager.RelayName("two"))}, mailmanager.CodeConflict, "two"},
-		{"more than the quota", "CreateRelay", relayRequest("three"), mailmanager.CodeServiceQuotaExceeded, "relay"},
+		{"more than the quota", "CreateRelay", relayRequest("three"), mailmanager.CodeServiceQuotaExceeded, "'relays'"},
 		{"get an unknown id", "GetRelay", &mailmanager.GetRelayRequest{RelayId: unknown}, mailmanager.CodeResourceNotFound, string(*unknown)},
 		{"update an unknown id", "UpdateRelay", &mailmanager.UpdateRelayRequest{RelayId: unknown}, mailmanager.CodeResourceNotFound, string(*unknown)},
 		{"get a short id", "GetRelay", getRelay("r-abc"), mailmanager.CodeValidation, "'relayId'"},

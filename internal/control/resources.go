@@ -29,7 +29,7 @@ const maxAttempts = 16
 // create stores a new resource, once for each client token, and publishes it. It returns the resource's id. build gets
 // the resource with its key and times, and completes it.
 func (c *Control) create(ctx context.Context, k kind, req request, build func(store.Resource) (draft, error)) (id string, err error) {
-	if err := checkTags(req.tags); err != nil {
+	if err := c.checkTags(req.scope.Account, req.tags); err != nil {
 		return "", err
 	}
 	return c.once(ctx, req, func(token *store.Token) (string, error) {
@@ -40,11 +40,16 @@ func (c *Control) create(ctx context.Context, k kind, req request, build func(st
 		if err != nil {
 			return "", err
 		}
-		d.Tags, d.Quota, d.Token = storedTags(req.tags), c.cfg.Limits.quota(d.Resource.Counted), token
+		room := c.limits(key.Account).quota(d.Resource.Counted)
+		d.Tags, d.Quota, d.Token = storedTags(req.tags), room.most, token
 		if token != nil {
 			token.Response = []byte(key.ID)
 		}
-		if err := c.cfg.Store.Create(ctx, d.Creation); err != nil {
+		err = c.cfg.Store.Create(ctx, d.Creation)
+		if errors.Is(err, store.ErrQuota) {
+			return "", room.exceeded(key.Account, mailmanager.CodeServiceQuotaExceeded)
+		}
+		if err != nil {
 			return "", refuseCreate(k, d.Resource.Name, err)
 		}
 		d.publish()
@@ -107,11 +112,8 @@ func (c *Control) read(ctx context.Context, k kind, key store.Key) (store.Resour
 }
 
 func refuseCreate(k kind, name string, err error) error {
-	switch {
-	case errors.Is(err, store.ErrNameTaken):
+	if errors.Is(err, store.ErrNameTaken) {
 		return nameTaken(k, name)
-	case errors.Is(err, store.ErrQuota):
-		return mailmanager.Errorf(mailmanager.CodeServiceQuotaExceeded, "The quota for resources of this kind (%s) is used up", k.noun)
 	}
 	if missing := (*store.MissingError)(nil); errors.As(err, &missing) { // Mail Manager, A5
 		return mailmanager.Errorf(mailmanager.CodeValidation, "There is no %s to use", describe(missing.Reference))

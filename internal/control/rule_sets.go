@@ -16,6 +16,9 @@ func (c *Control) createRuleSet(ctx context.Context, scope Scope, in *mailmanage
 	req := request{scope: scope, operation: "CreateRuleSet", token: in.ClientToken, tags: in.Tags, input: in}
 	id, err := c.create(ctx, kindRuleSet, req, func(r store.Resource) (draft, error) {
 		r.Name, r.Counted = string(*in.RuleSetName), countedRuleSet
+		if err := c.checkRules(scope.Account, in.Rules, mailmanager.CodeServiceQuotaExceeded); err != nil {
+			return draft{}, err
+		}
 		return c.draftRuleSet(r, in.Rules)
 	})
 	if err != nil {
@@ -26,9 +29,6 @@ func (c *Control) createRuleSet(ctx context.Context, scope Scope, in *mailmanage
 
 // draftRuleSet completes a rule set that is about to be stored; one that cannot be evaluated is refused.
 func (c *Control) draftRuleSet(r store.Resource, rules []mailmanager.Rule) (d draft, err error) {
-	if err := within(c.cfg.Limits.RelaysAndSendsPerSet, relaysAndSends(rules), "Relay and Send actions"); err != nil { // Mail Manager, D17
-		return d, err
-	}
 	rules = withoutDefaults(rules)
 	view, err := ruleSetView(r, rules)
 	if err != nil {
@@ -41,6 +41,25 @@ func (c *Control) draftRuleSet(r store.Resource, rules []mailmanager.Rule) (d dr
 	d.Resource, d.Parts = r, map[string][]byte{partRules: encoded}
 	d.publish = func() { c.ruleSets.store(view.Key, view) }
 	return d, nil
+}
+
+// checkRules refuses rules that are more than the account may have, with that code: UpdateRuleSet has no quota error in the
+// model. Source: Mail Manager, section 10; Mail Manager, D17.
+func (c *Control) checkRules(account string, rules []mailmanager.Rule, code mailmanager.Code) error {
+	l := c.limits(account)
+	if err := (quota{"rules_per_rule_set", l.RulesPerRuleSet}).within(len(rules), account, code); err != nil {
+		return err
+	}
+	for _, r := range rules {
+		conditions := max(len(r.Conditions), len(r.Unless))
+		if err := (quota{"conditions_per_rule", l.ConditionsPerRule}).within(conditions, account, code); err != nil {
+			return err
+		}
+		if err := (quota{"actions_per_rule", l.ActionsPerRule}).within(len(r.Actions), account, code); err != nil {
+			return err
+		}
+	}
+	return quota{"relay_or_send_actions_per_rule_set", l.RelaysAndSendsPerRuleSet}.within(relaysAndSends(rules), account, code)
 }
 
 // ruleSetView compiles a rule set for the data plane. The rules must not be changed afterwards.
@@ -120,6 +139,9 @@ func (c *Control) updateRuleSet(ctx context.Context, scope Scope, in *mailmanage
 		replace(&r.Name, (*string)(in.RuleSetName))
 		r.Modified = c.now()
 		if in.Rules != nil {
+			if err := c.checkRules(scope.Account, in.Rules, mailmanager.CodeValidation); err != nil {
+				return draft{}, err
+			}
 			return c.draftRuleSet(r, in.Rules)
 		}
 		rules, err := c.readRules(ctx, r)

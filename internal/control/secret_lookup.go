@@ -200,7 +200,7 @@ func versionIDOf(token *string) string {
 	return *token
 }
 
-func checkSecretTags(tags []secretsmanager.Tag) error {
+func (c *Control) checkSecretTags(account string, tags []secretsmanager.Tag) error {
 	keys := map[string]struct{}{}
 	for _, t := range tags {
 		if t.Key == nil || strings.HasPrefix(strings.ToLower(*t.Key), reservedTag) {
@@ -211,10 +211,7 @@ func checkSecretTags(tags []secretsmanager.Tag) error {
 		}
 		keys[*t.Key] = struct{}{}
 	}
-	if len(tags) > maxTags {
-		return invalidSecret(fmt.Sprintf("A secret can have %d tags", maxTags))
-	}
-	return nil
+	return c.tagQuota(account).within(len(tags), account, secretsmanager.CodeInvalidParameter)
 }
 
 func secretTags(tags []secretsmanager.Tag) []store.Tag {

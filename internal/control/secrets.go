@@ -117,7 +117,7 @@ func (c *Control) createSecret(ctx context.Context, scope Scope, in *secretsmana
 	if !secretNames.MatchString(*in.Name) {
 		return nil, invalidSecret("The name of a secret has 1 to 512 letters, digits and characters of /_+=.@!-")
 	}
-	if err := checkSecretTags(in.Tags); err != nil {
+	if err := c.checkSecretTags(scope.Account, in.Tags); err != nil {
 		return nil, err
 	}
 	value, err := secretValueOf(in.SecretString, in.SecretBinary)
@@ -163,7 +163,8 @@ func (c *Control) insertSecret(ctx context.Context, scope Scope, in *secretsmana
 	now := c.now()
 	key := kindSecret.key(scope, *in.Name+"-"+newSecretSuffix())
 	record := secretRecord{Description: in.Description, KmsKeyID: in.KmsKeyId}
-	creation := store.Creation{Tags: secretTags(in.Tags), Quota: c.cfg.Limits.quota(countedSecret)}
+	room := c.limits(scope.Account).quota(countedSecret)
+	creation := store.Creation{Tags: secretTags(in.Tags), Quota: room.most}
 	out := &secretsmanager.CreateSecretResponse{ARN: mailmanager.Ptr(secretARN(key)), Name: in.Name}
 	if value != nil {
 		record.add(secretVersion{ID: versionID, Stages: []string{stageCurrent}, Created: now})
@@ -186,7 +187,7 @@ func (c *Control) insertSecret(ctx context.Context, scope Scope, in *secretsmana
 	defer c.locks.lock(key)()
 	err = c.cfg.Store.Create(ctx, creation)
 	if errors.Is(err, store.ErrQuota) {
-		return nil, mailmanager.Errorf(secretsmanager.CodeInvalidRequest, "The quota for secrets is used up")
+		return nil, room.exceeded(scope.Account, secretsmanager.CodeLimitExceeded)
 	}
 	if err == nil {
 		c.publishSecret(key, *in.Name, shown)

@@ -16,7 +16,7 @@ import (
 const reservedTag = "aws:"
 
 // checkTags refuses tags that no resource can have. The model has checked their lengths and characters.
-func checkTags(tags []mailmanager.Tag) error {
+func (c *Control) checkTags(account string, tags []mailmanager.Tag) error {
 	keys := make(map[mailmanager.TagKey]struct{}, len(tags))
 	for i, t := range tags {
 		path := fmt.Sprintf("tags.%d.member.key", i+1)
@@ -28,14 +28,11 @@ func checkTags(tags []mailmanager.Tag) error {
 		}
 		keys[*t.Key] = struct{}{}
 	}
-	if len(tags) > maxTags {
-		return tooManyTags()
-	}
-	return nil
+	return c.tagQuota(account).within(len(tags), account, mailmanager.CodeServiceQuotaExceeded)
 }
 
-func tooManyTags() error {
-	return mailmanager.Errorf(mailmanager.CodeServiceQuotaExceeded, "A resource can have %d tags", maxTags)
+func (c *Control) tagQuota(account string) quota {
+	return quota{"tags_per_resource", c.limits(account).Tags}
 }
 
 // storedTags are tags as the store has them.
@@ -64,7 +61,7 @@ func noTaggedResource(text mailmanager.TaggableResourceArn) error {
 
 // tagResource: Mail Manager, TagResource.
 func (c *Control) tagResource(ctx context.Context, scope Scope, in *mailmanager.TagResourceRequest) (*mailmanager.TagResourceResponse, error) {
-	if err := checkTags(in.Tags); err != nil {
+	if err := c.checkTags(scope.Account, in.Tags); err != nil {
 		return nil, err
 	}
 	k, key, err := tagged(scope, *in.ResourceArn)
@@ -82,7 +79,11 @@ func (c *Control) tagResource(ctx context.Context, scope Scope, in *mailmanager.
 		return nil, err
 	}
 	set := func(before []store.Tag) []store.Tag { return append(without(before, tags), tags...) }
-	err = c.retag(ctx, k, key, set, func() error { return c.cfg.Store.SetTags(ctx, key, tags, maxTags) })
+	room := c.tagQuota(scope.Account)
+	err = c.retag(ctx, k, key, set, func() error { return c.cfg.Store.SetTags(ctx, key, tags, room.most) })
+	if errors.Is(err, store.ErrQuota) {
+		return nil, room.exceeded(scope.Account, mailmanager.CodeServiceQuotaExceeded)
+	}
 	return &mailmanager.TagResourceResponse{}, refuseTags(*in.ResourceArn, err)
 }
 
@@ -119,14 +120,10 @@ func (c *Control) listTagsForResource(ctx context.Context, scope Scope, in *mail
 }
 
 func refuseTags(text mailmanager.TaggableResourceArn, err error) error {
-	switch {
-	case errors.Is(err, store.ErrNotFound):
+	if errors.Is(err, store.ErrNotFound) {
 		return noTaggedResource(text)
-	case errors.Is(err, store.ErrQuota):
-		return tooManyTags()
-	default:
-		return err
 	}
+	return err
 }
 
 // without is the tags whose keys are not those of others.

@@ -23,6 +23,9 @@ func (c *Control) createTrafficPolicy(ctx context.Context, scope Scope, in *mail
 	req := request{scope: scope, operation: "CreateTrafficPolicy", token: in.ClientToken, tags: in.Tags, input: in}
 	id, err := c.create(ctx, kindTrafficPolicy, req, func(r store.Resource) (draft, error) {
 		r.Name, r.Counted = string(*in.TrafficPolicyName), countedTrafficPolicy
+		if err := c.checkStatements(scope.Account, in.PolicyStatements, mailmanager.CodeServiceQuotaExceeded); err != nil {
+			return draft{}, err
+		}
 		record := policyRecord{DefaultAction: *in.DefaultAction, MaxSize: in.MaxMessageSizeBytes}
 		return c.draftPolicy(r, record, in.PolicyStatements)
 	})
@@ -34,9 +37,6 @@ func (c *Control) createTrafficPolicy(ctx context.Context, scope Scope, in *mail
 
 // draftPolicy completes a traffic policy that is about to be stored; one that cannot be evaluated is refused.
 func (c *Control) draftPolicy(r store.Resource, record policyRecord, statements []mailmanager.PolicyStatement) (d draft, err error) {
-	if err := c.checkStatements(statements); err != nil {
-		return d, err
-	}
 	view, err := policyView(r, record, statements)
 	if err != nil {
 		return d, err
@@ -53,12 +53,15 @@ func (c *Control) draftPolicy(r store.Resource, record policyRecord, statements 
 	return d, nil
 }
 
-func (c *Control) checkStatements(statements []mailmanager.PolicyStatement) error {
-	if err := within(c.cfg.Limits.StatementsPerPolicy, len(statements), "policy statements"); err != nil {
+// checkStatements refuses statements that are more than the account may have, with that code: UpdateTrafficPolicy has no quota
+// error in the model.
+func (c *Control) checkStatements(account string, statements []mailmanager.PolicyStatement, code mailmanager.Code) error {
+	l := c.limits(account)
+	if err := (quota{"statements_per_traffic_policy", l.StatementsPerPolicy}).within(len(statements), account, code); err != nil {
 		return err
 	}
 	for _, s := range statements {
-		if err := within(c.cfg.Limits.ConditionsPerStatement, len(s.Conditions), "conditions in a policy statement"); err != nil {
+		if err := (quota{"conditions_per_statement", l.ConditionsPerStatement}).within(len(s.Conditions), account, code); err != nil {
 			return err
 		}
 	}
@@ -149,6 +152,9 @@ func (c *Control) updateTrafficPolicy(ctx context.Context, scope Scope, in *mail
 		record.MaxSize = cmp.Or(in.MaxMessageSizeBytes, record.MaxSize) // it cannot be cleared (Mail Manager, A11)
 		if in.PolicyStatements != nil {
 			statements = in.PolicyStatements
+			if err := c.checkStatements(scope.Account, statements, mailmanager.CodeValidation); err != nil {
+				return draft{}, err
+			}
 		}
 		r.Modified = c.now()
 		return c.draftPolicy(r, record, statements)

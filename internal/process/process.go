@@ -56,10 +56,12 @@ type Sources interface {
 
 // Config is what a Processor works with.
 type Config struct {
-	RuleSets   RuleSets
-	Sources    Sources
-	Planner    Planner
-	Strict     bool // profile aws-strict: unrouted mail is discarded, with a log record (Mail Manager, D7)
+	RuleSets RuleSets
+	Sources  Sources
+	Planner  Planner
+	// Strict reports whether an account has the profile aws-strict: its unrouted mail is discarded, with a log record (Mail
+	// Manager, D7). nil: none has.
+	Strict     func(account string) bool
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: nothing is counted
 }
@@ -200,7 +202,7 @@ func (p *Processor) rest(e *evaluation, m *spool.Message, result *queue.Result) 
 		for i := range group.Recipients {
 			result.Decided.Unrouted = append(result.Decided.Unrouted, group.Recipients[i].Path.Received)
 		}
-		if p.cfg.Strict {
+		if p.cfg.Strict != nil && p.cfg.Strict(m.Session.Account) {
 			p.cfg.Logger.Warn("message is discarded: no rule routed it", "message_id", m.ID.String(), "recipients", len(group.Recipients))
 			continue
 		}

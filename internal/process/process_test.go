@@ -92,7 +92,7 @@ func newPlane(t *testing.T, rules []mailmanager.Rule) (*plane, spool.Hash) {
 
 func newProcessor(p *plane, strict bool) *Processor {
 	return New(Config{
-		RuleSets: p, Sources: sources{p}, Planner: planner{known: []string{rule.ActionRelay}}, Strict: strict,
+		RuleSets: p, Sources: sources{p}, Planner: planner{known: []string{rule.ActionRelay}}, Strict: func(string) bool { return strict },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

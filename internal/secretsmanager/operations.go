@@ -22,13 +22,14 @@ const (
 	CodeInvalidParameter mailmanager.Code = "InvalidParameterException"
 	CodeInvalidRequest   mailmanager.Code = "InvalidRequestException"
 	CodeInvalidNextToken mailmanager.Code = "InvalidNextTokenException"
+	CodeLimitExceeded    mailmanager.Code = "LimitExceededException"
 )
 
 // HTTPStatus is the status that the code is answered with by this service: 400 for every modelled error, also for
 // ResourceNotFoundException, which is 404 in Mail Manager.
 func HTTPStatus(code mailmanager.Code) int {
 	switch code {
-	case mailmanager.CodeResourceNotFound, CodeResourceExists, CodeInvalidParameter, CodeInvalidRequest, CodeInvalidNextToken:
+	case mailmanager.CodeResourceNotFound, CodeResourceExists, CodeInvalidParameter, CodeInvalidRequest, CodeInvalidNextToken, CodeLimitExceeded:
 		return http.StatusBadRequest
 	default:
 		return code.HTTPStatus()
@@ -41,7 +42,7 @@ func Operations() []mailmanager.Operation { return operations }
 var operations = []mailmanager.Operation{
 	{Name: "CreateSecret", Input: shapeCreateSecretRequest, Output: shapeCreateSecretResponse,
 		New: func() any { return new(CreateSecretRequest) }, NewOutput: func() any { return new(CreateSecretResponse) },
-		Errors:     []mailmanager.Code{CodeInvalidParameter, CodeInvalidRequest, CodeResourceExists, mailmanager.CodeResourceNotFound},
+		Errors:     []mailmanager.Code{CodeInvalidParameter, CodeInvalidRequest, CodeLimitExceeded, CodeResourceExists, mailmanager.CodeResourceNotFound},
 		Idempotent: true},
 	{Name: "GetSecretValue", Input: shapeGetSecretValueRequest, Output: shapeGetSecretValueResponse,
 		New: func() any { return new(GetSecretValueRequest) }, NewOutput: func() any { return new(GetSecretValueResponse) },

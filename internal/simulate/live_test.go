@@ -131,7 +131,7 @@ func newGateway(t *testing.T, strict bool) *gateway {
 	g := &gateway{plane: &plane{point: point}, record: &record{}, spool: memory.New(memory.Config{})}
 	log := slog.New(slog.DiscardHandler)
 	processor := process.New(process.Config{
-		RuleSets: g.plane, Sources: g.spool, Planner: action.NewPlanner(action.PlannerConfig{Relays: g.plane}), Strict: strict, Logger: log,
+		RuleSets: g.plane, Sources: g.spool, Planner: action.NewPlanner(action.PlannerConfig{Relays: g.plane}), Strict: func(string) bool { return strict }, Logger: log,
 	})
 	g.queue = queue.New(queue.Config{
 		Spool: g.spool, Trace: g.record, Executors: map[string]queue.Executor{"process": processor, "relay": planned{}},

@@ -110,7 +110,7 @@ func (r *run) process(ctx context.Context) error {
 		ID: r.m.ID, Session: r.m.Session, Envelope: r.m.Envelope, Size: accepted.Size, RuleSetID: r.cfg.RuleSetID, RuleSet: r.cfg.Hash,
 	}
 	stored.Envelope.Recipients = r.taken
-	processor := process.New(process.Config{Planner: r.cfg.Planner, Strict: r.cfg.Strict, Logger: slog.New(slog.DiscardHandler)})
+	processor := process.New(process.Config{Planner: r.cfg.Planner, Strict: func(string) bool { return r.cfg.Strict }, Logger: slog.New(slog.DiscardHandler)})
 	result, err := processor.Evaluate(ctx, process.Task{
 		Set: r.cfg.RuleSet, Message: stored, Item: &spool.Item{Lane: spool.LaneProcess, Recipients: r.taken}, Header: header,
 	})
