@@ -27,6 +27,7 @@ var tiers = map[string]tier{
 	"message":        words,
 	"smtp":           words,
 
+	"access":   decisions,
 	"bounce":   decisions,
 	"lint":     decisions,
 	"match":    decisions,
