@@ -40,9 +40,11 @@ lint:
 	go vet ./...
 	go tool staticcheck ./...
 
-# The configuration reference of docs/operate.md; and, given the API model, the types and tables of internal/mailmanager.
+# The configuration reference of docs/operate.md and the tables of docs/conformance.md; and, given the API model, the types and
+# tables of internal/mailmanager.
 generate:
 	go test ./cmd/sluice -run='^TestReference$$' -args -update
+	go test ./internal/conform -run='^TestDocument$$' -args -update
 	@if [ -n "$$SLUICE_MODEL" ]; then go generate ./internal/mailmanager; \
 	else echo "SLUICE_MODEL names no API model: internal/mailmanager stays as it is"; fi
 

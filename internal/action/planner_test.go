@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
@@ -70,6 +71,7 @@ func TestPlanRelay(t *testing.T) {
 
 func TestPlanRelayOutcomes(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E4", "E5")
 	replace := func(a *mailmanager.RelayAction) { a.MailFrom = mailmanager.Ptr(mailmanager.MailFromReplace) }
 	preserve := func(a *mailmanager.RelayAction) { a.MailFrom = mailmanager.Ptr(mailmanager.MailFromPreserve) }
 	to := func(name string) func(*mailmanager.RelayAction) {
@@ -148,6 +150,7 @@ func TestPlanRelayOutcomes(t *testing.T) {
 // TestPlanReplace shows what REPLACE makes of senders. Mail Manager, E3.
 func TestPlanReplace(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E3")
 	rewriter := srs.New("srs.example.com", make([]byte, srs.KeyOctets))
 	day := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	long := strings.Repeat("l", 60) + "@example.org"

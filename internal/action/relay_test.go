@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/message"
 	"sluice/internal/queue"
@@ -233,6 +234,7 @@ func TestBreaksOnEverything(t *testing.T) {
 // corrected (Mail Manager, D19), and says nothing of a password (S27, S40).
 func TestRelayChanges(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D19")
 	const secretARN = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:s"
 	moved := func(r *control.Relay) { r.Port = 2525 }
 	secret := func(r *control.Relay) { r.SecretARN = secretARN }
@@ -394,6 +396,7 @@ func TestContextEnds(t *testing.T) {
 // message with what was added to it.
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E2", "E21")
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		field, err := message.NewField("X-Added", "yes")

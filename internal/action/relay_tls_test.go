@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/certs/certtest"
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/queue"
 )
@@ -41,6 +42,7 @@ func (b *bench) secure(t *testing.T, name string) {
 // verified TLS only (S27). Mail Manager, E4.
 func TestRelayTLS(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E4")
 	ca := func(r *control.Relay) { r.CA = "inside" }
 	secret := func(r *control.Relay) { r.CA, r.SecretARN = "inside", testSecretARN }
 	secretAlone := func(r *control.Relay) { r.SecretARN = testSecretARN }
@@ -129,6 +131,7 @@ func lastTLS(b *bench) string {
 // TestImplicitTLS shows that port 465 has TLS from the first octet on.
 func TestImplicitTLS(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E4")
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.secure(t, relayName)

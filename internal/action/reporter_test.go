@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/bounce"
+	"sluice/internal/conform"
 	"sluice/internal/message"
 	"sluice/internal/queue"
 	"sluice/internal/smtp"
@@ -137,6 +138,7 @@ func statuses(t *testing.T, text []byte) []string {
 
 func TestReport(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E18")
 	reply := func(outcome bounce.Outcome, code int, class, subject, detail uint16) fate {
 		return fateOf(outcome, smtp.NewReply(code, class, subject, detail, "words"), "mx.example.net", reportTime)
 	}
@@ -233,6 +235,7 @@ func TestReportOfMalformedItems(t *testing.T) {
 // when it is made twice (Mail Manager, E20).
 func TestNotification(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E20")
 	synctest.Test(t, func(t *testing.T) {
 		r := newReporting()
 		gone := fateOf(bounce.Failed, smtp.NewReply(550, 5, 1, 1, "no"), "mx.example.net", reportTime)
@@ -269,6 +272,7 @@ func TestNotification(t *testing.T) {
 // TestIdentities shows that different ends of one message have notifications that nobody takes for the same.
 func TestIdentities(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E20")
 	r := NewReporter(newReporting().config)
 	seen := map[string]bool{}
 	for _, item := range []spool.Item{{Rule: 1}, {Action: 1}, {Node: 1}, {ItemKey: spool.ItemKey{Seq: 1}}} {
@@ -362,6 +366,7 @@ func TestTwentyRecipientsOverFourRelays(t *testing.T) {
 // TestRelayedWithNotify shows who tells of a success: we where the next hop does not offer DSN, and else the next hop.
 func TestRelayedWithNotify(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E21")
 	for more, want := range map[string]string{"": "m | report: relayed b@x 250 taken | SUCCESS", "250-DSN\r\n": "m | SUCCESS"} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench()

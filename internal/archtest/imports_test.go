@@ -59,7 +59,7 @@ var tiers = map[string]tier{
 }
 
 // outsiders are the packages of internal/ that are not part of the gateway but tools.
-var outsiders = []string{"internal/mailmanager/generate"}
+var outsiders = []string{"internal/conform", "internal/mailmanager/generate"}
 
 // opens are the packages of the standard library that open files or sockets, or tell what only the world knows.
 var opens = []string{
@@ -122,7 +122,7 @@ func statusOnly(f *file) bool {
 func checkImport(name string, own tier, path string) string {
 	other := folder(path)
 	switch {
-	case strings.HasPrefix(path, module+"/cmd/") || strings.HasPrefix(path, module+"/test/"):
+	case strings.HasPrefix(path, module+"/cmd/") || strings.HasPrefix(path, module+"/test/") || path == module+"/internal/conform":
 		return "the gateway does not depend on its commands and tests"
 	case other == name:
 		return ""
@@ -254,6 +254,7 @@ func TestCheckImportsSees(t *testing.T) {
 		{"decisions to a library", "internal/rule/a.go", "github.com/cockroachdb/pebble/v2", true},
 		{"flow to commands", "internal/control/a.go", "sluice/cmd/sluice", true},
 		{"adapters to tests", "internal/store/a.go", "sluice/test/load", true},
+		{"flow to proofs", "internal/control/a.go", "sluice/internal/conform", true},
 		{"no tier", "internal/util/a.go", "fmt", true},
 	}
 	for _, test := range tests {

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
 )
@@ -198,6 +199,7 @@ func TestBothProtocolsReachTheHandler(t *testing.T) {
 
 func TestErrorsOfTheHandler(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A26")
 	tests := []struct {
 		name   string
 		err    error
@@ -349,6 +351,7 @@ func TestAdmin(t *testing.T) {
 
 func TestCallerIdentityA30(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A30")
 	f := newFixture(unimplemented)
 	form := call{path: "/", contentType: "application/x-www-form-urlencoded; charset=utf-8", service: "sts"}
 	tests := []struct {
@@ -377,6 +380,7 @@ func TestCallerIdentityA30(t *testing.T) {
 // Clients take the partition of the ARNs that they make from this one.
 func TestCallerIdentityIsOfTheRegionsPartitionA30(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A30")
 	for region, want := range map[string]string{
 		"eu-central-1":   "<Arn>arn:aws:iam::000000000000:root</Arn>",
 		"cn-north-1":     "<Arn>arn:aws-cn:iam::000000000000:root</Arn>",

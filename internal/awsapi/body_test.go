@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -28,6 +29,7 @@ func post(body io.Reader, announced int64) *http.Request {
 
 func TestBodyLimitA29(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A29")
 	tests := []struct {
 		name      string
 		body      io.Reader

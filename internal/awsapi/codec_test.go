@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/mailmanager/modeltest"
 	"sluice/internal/secretsmanager"
@@ -160,6 +161,7 @@ func TestCodecsRefuseS35(t *testing.T) {
 
 func TestCodecsAcceptA29(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A29")
 	port := func(n int32) any { return &mailmanager.CreateRelayRequest{ServerPort: &n} }
 	name := func(s mailmanager.RelayName) any { return &mailmanager.CreateRelayRequest{RelayName: &s} }
 	empty := &mailmanager.CreateRelayRequest{}
@@ -208,6 +210,7 @@ func TestCodecsAcceptA29(t *testing.T) {
 
 func TestTimestampsA29(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A29")
 	at := func(ms int64) *time.Time { return mailmanager.Ptr(time.UnixMilli(ms).UTC()) }
 	tests := []struct {
 		name       string

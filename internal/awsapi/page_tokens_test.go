@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -21,6 +22,7 @@ func newTokens(t testing.TB, key byte, now *time.Time) *PageTokens {
 
 func TestPageTokensA2(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A2")
 	now := testTime
 	tokens := newTokens(t, 1, &now)
 	scope := []string{"000000000000", "eu-central-1", "ListRelays"}

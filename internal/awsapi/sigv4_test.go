@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -274,6 +275,7 @@ func TestSignaturesWithinTheSkewS34(t *testing.T) {
 
 func TestRegionsServedA28(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A28")
 	r := jsonCall("ListRelays", "{}").request(t)
 	if err := newVerifier(testTime, "us-east-1", testRegion).check(r, "{}", "ses"); err != nil {
 		t.Errorf("a region that is served: %v", err)

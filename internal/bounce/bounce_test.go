@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/message"
 )
 
@@ -114,6 +115,7 @@ func situations() []situation {
 
 func TestDecideEverySituation(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E18")
 	used := make([]bool, len(rules))
 	for _, s := range situations() {
 		i := slices.IndexFunc(rules, func(r rule) bool { return r.fits(s) })

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -17,6 +18,7 @@ func withToken(in *mailmanager.CreateRelayRequest, token string) *mailmanager.Cr
 // Mail Manager, A1.
 func TestClientTokenReplaysTheResponse(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A1")
 	p := newPlane(t)
 	create := func(in *mailmanager.CreateRelayRequest) string {
 		return string(*do[mailmanager.CreateRelayResponse](p, "CreateRelay", in).RelayId)
@@ -61,6 +63,7 @@ func TestAFailedCallLeavesItsTokenFree(t *testing.T) {
 
 func TestConcurrentCallsWithOneTokenHaveOneResult(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A1")
 	p := newPlane(t)
 	const callers = 16
 	ids := make([]string, callers)
@@ -88,6 +91,7 @@ func TestConcurrentCallsWithOneTokenHaveOneResult(t *testing.T) {
 
 func TestConcurrentCallsWithOneTokenAndOtherRequestsConflict(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A1")
 	p := newPlane(t)
 	const callers = 8
 	var mu sync.Mutex
@@ -114,6 +118,7 @@ func TestConcurrentCallsWithOneTokenAndOtherRequestsConflict(t *testing.T) {
 
 func TestTokensSurviveARestart(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A1")
 	p := newPlane(t)
 	first := do[mailmanager.CreateRelayResponse](p, "CreateRelay", withToken(relayRequest("one"), "t"))
 	p.restart()

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/certs/certtest"
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -47,6 +48,7 @@ func dualStack(in *mailmanager.CreateIngressPointRequest) {
 
 func TestIngressPointReadsBackAsCreated(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A10", "B19", "B20")
 	p := newPlane(t, func(c *control.Config) { c.MailDomain = "mail.example" })
 	in := p.pointRequest("front")
 	id := p.createPoint(in)
@@ -109,6 +111,7 @@ func TestNetworksOfIngressPoints(t *testing.T) {
 
 func TestCreateIngressPointRefusals(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A5")
 	ca, crl := authority(t)
 	auth, mtls := mailmanager.IngressPointTypeAuth, mailmanager.IngressPointTypeMtls
 	secret := &mailmanager.IngressPointConfiguration{SecretArn: ptr(mailmanager.SecretArn("arn:aws:secretsmanager:eu-west-1:111111111111:secret:x"))}
@@ -182,6 +185,7 @@ func TestCreateIngressPointRefusals(t *testing.T) {
 
 func TestIngressPointQuotasAreByType(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A16")
 	p := newPlane(t, limits(control.Limits{OpenIngressPoints: 1, AuthorizedIngressPoints: 1}))
 	auth := func(name string) *mailmanager.CreateIngressPointRequest {
 		in := p.pointRequest(name)
@@ -200,6 +204,7 @@ func TestIngressPointQuotasAreByType(t *testing.T) {
 // Mail Manager, B20, and Mail Manager, section 2.4.
 func TestTLSPolicies(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B20")
 	ca, _ := authority(t)
 	required, optional, fips := mailmanager.TlsPolicyRequired, mailmanager.TlsPolicyOptional, mailmanager.TlsPolicyFips
 	open, auth, mtls := mailmanager.IngressPointTypeOpen, mailmanager.IngressPointTypeAuth, mailmanager.IngressPointTypeMtls
@@ -282,6 +287,7 @@ func (p *plane) strangersPoint(scope control.Scope, name string) (*mailmanager.C
 
 func TestTLSPolicyChanges(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B20")
 	required, optional, fips := mailmanager.TlsPolicyRequired, mailmanager.TlsPolicyOptional, mailmanager.TlsPolicyFips
 	open, auth := mailmanager.IngressPointTypeOpen, mailmanager.IngressPointTypeAuth
 	tests := []struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
@@ -16,6 +17,7 @@ import (
 // not exist, to the letter, and change nothing.
 func TestNoOperationReachesAnotherScope(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A28")
 	p := newPlane(t)
 	do[secretsmanager.CreateSecretResponse](p, "CreateSecret", secretRequest("smtp", "value"))
 	relay, rules, gate, point := p.relay("mine"), p.ruleSet("mine"), p.policy("mine"), p.point("mine")
@@ -169,6 +171,7 @@ func (p *plane) wantNothingToUse(scope control.Scope, rules, gate string) {
 // Names and tokens are a scope's own: the same ones can be used in each.
 func TestScopesHaveNamesOfTheirOwn(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A28")
 	p := newPlane(t)
 	for _, scope := range []control.Scope{home, stranger, abroad} {
 		if _, err := p.call(scope, "CreateRelay", withToken(relayRequest("same"), "t")); err != nil {

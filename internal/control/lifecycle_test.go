@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -59,6 +60,7 @@ func (p *plane) deletePoint(id string) error {
 // Mail Manager, A19 to A21: every state is passed through, and nothing is changed on the way.
 func TestNoStateIsSkipped(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A19", "A20", "A21")
 	p := newPlane(t)
 	in := p.pointRequest("front")
 	proceed := p.hold()
@@ -122,6 +124,7 @@ func TestNoStateIsSkipped(t *testing.T) {
 
 func TestUpdateIngressPoint(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A5")
 	p := newPlane(t)
 	id := p.point("front")
 	rules, gate := p.ruleSet("new-rules"), p.policy("new-policy")
@@ -162,6 +165,7 @@ func TestUpdateIngressPoint(t *testing.T) {
 // Mail Manager, A19.
 func TestAnUnchangedStatusIsNoChange(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A19")
 	p := newPlane(t)
 	id := p.point("front")
 	before := p.getPoint(id)
@@ -179,6 +183,7 @@ func TestAnUnchangedStatusIsNoChange(t *testing.T) {
 
 func TestFailedPointsAreTriedAgain(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A20", "B19")
 	p := newPlane(t)
 	retry := make(chan time.Time)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
@@ -68,6 +69,7 @@ func (m *pointMaker) mtls(i int) any {
 // the default profile has room for more.
 func TestQuotasOfResources(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A16")
 	for _, test := range counted {
 		t.Run(test.quota, func(t *testing.T) {
 			t.Parallel()
@@ -136,6 +138,7 @@ var sizeCondition = mailmanager.RuleCondition{NumberExpression: &mailmanager.Rul
 // Creation has the quota error in the model, and an update has not.
 func TestQuotasOfWhatAResourceHas(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A16", "D17")
 	for _, test := range inner {
 		t.Run(test.quota, func(t *testing.T) {
 			t.Parallel()
@@ -179,6 +182,7 @@ func TestLoweredLimitsLeaveWhatThereIs(t *testing.T) {
 
 func TestTagQuota(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A17")
 	p := newPlane(t, limits(control.Limits{Tags: 2}))
 	relay := arnOf("mailmanager-smtp-relay/" + p.relay("relay"))
 	if err := p.tag(relay, "a", "1", "b", "2"); err != nil {
@@ -222,6 +226,7 @@ func TestEveryLimitIsASetting(t *testing.T) {
 // Mail Manager, A16: an account with a profile of its own is refused what AWS refuses, and others are not.
 func TestProfilesAreByAccount(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A16")
 	p := newPlane(t, func(c *control.Config) {
 		c.Profiles = control.NewProfiles(control.NewProfile(false, control.Limits{}), map[string]control.Profile{stranger.Account: control.NewProfile(true, control.Limits{})})
 	})

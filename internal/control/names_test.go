@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 )
 
 // Mail Manager, A4.
 func TestRelayIDs(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A4")
 	tests := []struct {
 		id   string
 		want bool
@@ -74,6 +76,7 @@ func TestRelayARNs(t *testing.T) {
 // Mail Manager, B19.
 func TestHostNames(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	form := regexp.MustCompile(`^[0-9a-z]{12}\.[0-9a-z]{4}\.mail\.example$`)
 	a, b := control.NewHost("eu-west-1", "mail.example"), control.NewHost("eu-west-1", "mail.example")
 	if !form.MatchString(a) || a == b {

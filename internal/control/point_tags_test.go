@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -66,6 +67,7 @@ func TestPointTagsAreSeenAtOnce(t *testing.T) {
 
 func TestPointTagRefusals(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	p := newPlane(t)
 	in := p.pointRequest("front")
 	id := p.point("other")
@@ -126,6 +128,7 @@ func (p *plane) taggedPoint(scope control.Scope, name string, pairs ...string) (
 // Of points that could not be told apart, one can be the default of a listener.
 func TestAListenerHasOneDefault(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	tests := []struct {
 		name          string
 		scope         control.Scope

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -100,6 +101,7 @@ func TestUpdateRelayChangesOnlyWhatIsGiven(t *testing.T) {
 
 func TestRelayRefusals(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A4")
 	p := newPlane(t, limits(control.Limits{Relays: 2}))
 	one, _ := p.relay("one"), p.relay("two")
 	unknown := ptr(mailmanager.RelayId("r-aaaaaaaaaaaaaaaaaaaaaaaa"))
@@ -134,6 +136,7 @@ func TestRelayRefusals(t *testing.T) {
 
 func TestDeleteRelayIsIdempotent(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A4")
 	p := newPlane(t)
 	id := p.relay("one")
 	for range 2 {
@@ -147,6 +150,7 @@ func TestDeleteRelayIsIdempotent(t *testing.T) {
 // Mail Manager, A2 and A3: pages of any size, in order of creation, each resource once.
 func TestListRelaysPages(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A2", "A3")
 	p := newPlane(t)
 	var want []string
 	for i := range 7 {
@@ -199,6 +203,7 @@ func listRelays(p *plane, size *int32) map[string]int {
 
 func TestPageTokensAreOfOneListAndScope(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A2", "A28")
 	p := newPlane(t)
 	for i := range 3 {
 		p.relay(fmt.Sprint("relay-", i))
@@ -254,5 +259,22 @@ func BenchmarkCreateRelay(b *testing.B) {
 				p.relay(fmt.Sprint("another-", i))
 			}
 		})
+	}
+}
+
+// A rule set may name what is gone: the action fails when it runs, and lint shows it.
+func TestARelayThatARuleSetNamesCanBeDeleted(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "A6")
+	p := newPlane(t)
+	relay := p.relay("one")
+	action := mailmanager.RuleAction{Relay: &mailmanager.RelayAction{Relay: ptr(mailmanager.IdOrArn(relay))}}
+	rules := string(*do[mailmanager.CreateRuleSetResponse](p, "CreateRuleSet", ruleSetRequest("rules", action)).RuleSetId)
+	do[mailmanager.DeleteRelayResponse](p, "DeleteRelay", &mailmanager.DeleteRelayRequest{RelayId: (*mailmanager.RelayId)(&relay)})
+	if got := getRuleSet(p, rules).Rules; len(got) != 1 || len(got[0].Actions) != 1 || string(*got[0].Actions[0].Relay.Relay) != relay {
+		t.Errorf("got %s, want the action as it was", text(t, got))
+	}
+	if _, ok := p.Relay(home, relay); ok {
+		t.Error("the snapshot still has the relay")
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/rule"
@@ -24,6 +25,7 @@ func relayAction(policy *mailmanager.ActionFailurePolicy) mailmanager.RuleAction
 // Mail Manager, A10.
 func TestRuleSetsReadBackWithoutDefaults(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A10", "A25")
 	p := newPlane(t)
 	goOn, drop := ptr(mailmanager.ActionFailurePolicyContinue), ptr(mailmanager.ActionFailurePolicyDrop)
 	role := ptr(mailmanager.IamRoleArn("arn:aws:iam::111111111111:role/r"))
@@ -87,6 +89,7 @@ func TestRuleSetTimesAreWholeSeconds(t *testing.T) {
 
 func TestRuleSetRefusals(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D3", "D17")
 	condition := func(c mailmanager.RuleCondition) *mailmanager.CreateRuleSetRequest {
 		in := ruleSetRequest("set", relayAction(nil))
 		in.Rules[0].Conditions = []mailmanager.RuleCondition{c}
@@ -133,6 +136,7 @@ func TestRuleSetRefusals(t *testing.T) {
 
 func TestDuplicateRuleNamesAreAllowed(t *testing.T) { // Mail Manager, A22
 	t.Parallel()
+	conform.Check(t, "A22")
 	p := newPlane(t)
 	in := ruleSetRequest("set", relayAction(nil))
 	in.Rules[0].Name = ptr(mailmanager.RuleName("same"))
@@ -142,6 +146,7 @@ func TestDuplicateRuleNamesAreAllowed(t *testing.T) { // Mail Manager, A22
 
 func TestSnapshotHasARuleSetBeforeTheCallAnswers(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D19")
 	p := newPlane(t)
 	key := control.Key{Scope: home, ID: p.ruleSet("one")}
 	first, ok := p.RuleSet(key)

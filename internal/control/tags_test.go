@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -63,6 +64,7 @@ func TestTagsOfEveryKind(t *testing.T) {
 
 func TestTagRefusals(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A17")
 	p := newPlane(t)
 	relay := arnOf("mailmanager-smtp-relay/" + p.relay("relay"))
 	point := arnOf("mailmanager-ingress-point/" + p.point("front"))
@@ -161,4 +163,34 @@ func TestAListenerTagMendsAFailedPoint(t *testing.T) {
 	}
 	p.Quiet()
 	p.wantStatus(id, active)
+}
+
+func TestUpdatesLeaveTagsAlone(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "A18")
+	p := newPlane(t)
+	relay, rules, gate, point := p.relay("relay"), p.ruleSet("rules"), p.policy("gate"), p.point("front")
+	updates := map[string]struct {
+		operation string
+		in        any
+	}{
+		"mailmanager-smtp-relay/" + relay:    {"UpdateRelay", &mailmanager.UpdateRelayRequest{RelayId: (*mailmanager.RelayId)(&relay), ServerPort: ptr(int32(26))}},
+		"mailmanager-rule-set/" + rules:      {"UpdateRuleSet", &mailmanager.UpdateRuleSetRequest{RuleSetId: (*mailmanager.RuleSetId)(&rules), Rules: []mailmanager.Rule{}}},
+		"mailmanager-traffic-policy/" + gate: {"UpdateTrafficPolicy", &mailmanager.UpdateTrafficPolicyRequest{TrafficPolicyId: (*mailmanager.TrafficPolicyId)(&gate), DefaultAction: ptr(mailmanager.AcceptActionDeny)}},
+		"mailmanager-ingress-point/" + point: {"UpdateIngressPoint", &mailmanager.UpdateIngressPointRequest{IngressPointId: (*mailmanager.IngressPointId)(&point), IngressPointName: ptr(mailmanager.IngressPointName("other"))}},
+	}
+	for name, update := range updates {
+		arn, want := arnOf(name), tags("stage", "test")
+		if err := p.tag(arn, "stage", "test"); err != nil {
+			t.Fatal(err)
+		}
+		p.Quiet()
+		if _, err := p.call(home, update.operation, update.in); err != nil {
+			t.Fatal(err)
+		}
+		p.Quiet()
+		if diff := cmp.Diff(want, p.tagsOf(arn)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", update.operation, diff)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 )
@@ -31,6 +32,7 @@ var places = map[string][]place{
 // which none was asked, those that can be asked for, and the changes that can be made later.
 func TestTLSPoliciesOfEveryPoint(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B20")
 	tests := []struct {
 		place   string
 		kind    mailmanager.IngressPointType

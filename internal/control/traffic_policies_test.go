@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/policy"
@@ -27,6 +28,7 @@ func denyNetwork(cidr string) mailmanager.PolicyStatement {
 
 func TestTrafficPolicyReadsBackAndUpdatesInParts(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A11")
 	p := newPlane(t)
 	in := policyRequest("gate", denyNetwork("192.0.2.0/24"))
 	in.MaxMessageSizeBytes = ptr(int32(1000))
@@ -105,6 +107,7 @@ func TestTrafficPolicyRefusals(t *testing.T) {
 
 func TestSnapshotHasAPolicyBeforeTheCallAnswers(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C8")
 	p := newPlane(t)
 	key := control.Key{Scope: home, ID: p.policy("gate")}
 	before, ok := p.Policy(key)

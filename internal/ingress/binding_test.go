@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
@@ -210,6 +211,7 @@ var wholeMessage = []string{"EHLO client.test", "MAIL FROM:<a@example.org>", "RC
 // Mail Manager, B14: durable before the 250, whose last word is the message id; then handed over.
 func TestAcceptedMessageIsSpooledTracedAndHandedOver(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B14")
 	g := newGateway(t, nil)
 	replies := talk(t, g.address, wholeMessage...)
 	final := replies[len(replies)-1]
@@ -281,6 +283,7 @@ func TestMessageWithoutRoomWaitsInTheSpool(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B3", "B4", "B6", "B7", "B9", "B13")
 	tests := []struct {
 		name   string
 		change func(*gateway, *Config)
@@ -393,6 +396,7 @@ func (s failingSpool) Accept(_ context.Context, a spool.Acceptance) (spool.Conte
 // Mail Manager, C8: a session keeps the policy it began with; the next session has the new one.
 func TestPolicyIsTakenWhenTheSessionBegins(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C8")
 	g := newGateway(t, nil)
 	conn, err := net.Dial("tcp", g.address)
 	if err != nil {

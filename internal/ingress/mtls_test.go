@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/internal/certs/certtest"
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/trust"
@@ -14,6 +15,7 @@ import (
 // TestMTLSPoint: Mail Manager, section 2.3 and B6: who has no good certificate is not served at all.
 func TestMTLSPoint(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B6")
 	ca, stranger := certtest.New(t, "client CA", nil), certtest.New(t, "another CA", nil)
 	good, revoked := ca.Issue("good.example", nil), ca.Issue("revoked.example", nil)
 	tests := []struct {
@@ -62,6 +64,7 @@ func TestMTLSPoint(t *testing.T) {
 // TestMTLSInClear: a client that never begins TLS is told to, and sends nothing (Mail Manager, B6).
 func TestMTLSInClear(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B6")
 	g := mtlsGateway(t, certtest.New(t, "client CA", nil).PEM(), "")
 	c := call(t, g.address)
 	c.say("EHLO client.test", "250")
@@ -97,6 +100,7 @@ func TestTrustStoreChangesWhileRunning(t *testing.T) {
 // of type MTLS has them do so when nothing tells.
 func TestMTLSIsDemandedByName(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B17")
 	ca := certtest.New(t, "client CA", nil)
 	g, address := shared(t, ListenerConfig{})
 	p := g.add(t, "inp-mtls", func(p *control.IngressPoint) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/message"
 	"sluice/internal/smtp"
 	"sluice/internal/spool"
@@ -14,6 +15,7 @@ import (
 // others go through the rules.
 func TestMailToOurAddresses(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E19")
 	rewriter := srs.New("example.net", make([]byte, srs.KeyOctets))
 	g := newGateway(t, func(_ *gateway, c *Config) {
 		c.SRS = rewriter

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/smtpd"
 )
@@ -150,6 +151,7 @@ func connect(t *testing.T, address string) error {
 // Mail Manager, B19: the lowest port that is neither assigned nor in use, kept for life.
 func TestPoolGivesTheLowestFreePortForLife(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	low := freePorts(t, 4)
 	pool := Pool{Host: "127.0.0.1", Low: low, High: low + 3}
 	assignedElsewhere := testPoint("inp-before")
@@ -210,6 +212,7 @@ func TestClosedPointGivesItsAddressBack(t *testing.T) {
 
 func TestPointWhosePortIsTakenSaysSo(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	low := freePorts(t, 2)
 	pool := Pool{Host: "127.0.0.1", Low: low, High: low + 1}
 	taken, err := net.Listen("tcp4", pool.address(low))
@@ -230,6 +233,7 @@ func TestPointWhosePortIsTakenSaysSo(t *testing.T) {
 
 func TestNamedListenerIsShared(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	low := freePorts(t, 1)
 	address := fmt.Sprintf("127.0.0.1:%d", low)
 	in, smtp := newTestIngress(t, Pool{}, map[string]ListenerConfig{"mx": {Addresses: []string{address}}})
@@ -290,6 +294,7 @@ func requireIPv6(t *testing.T) {
 
 func TestUnknownListener(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	in, _ := newTestIngress(t, Pool{}, nil)
 	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err == nil {
 		t.Error("a listener that is not in the configuration was joined")
@@ -298,6 +303,7 @@ func TestUnknownListener(t *testing.T) {
 
 func TestDualStackListensOnBothLoopbacks(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C3")
 	requireIPv6(t)
 	low := freePorts(t, 1)
 	in, _ := newTestIngress(t, Pool{Host: "127.0.0.1", Low: low, High: low}, nil)

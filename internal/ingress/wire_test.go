@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/certs/certtest"
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/smtpd"
@@ -131,6 +132,7 @@ func shared(t *testing.T, listener ListenerConfig) (g *gateway, address string) 
 // TestTLSPolicies: Mail Manager, section 2.4 and B3.
 func TestTLSPolicies(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B3")
 	for policy, inClear := range map[mailmanager.TlsPolicy]string{
 		mailmanager.TlsPolicyOptional: "250", mailmanager.TlsPolicyRequired: "530 5.7.0 Must issue", mailmanager.TlsPolicyFips: "530 5.7.0 Must issue",
 	} {
@@ -157,6 +159,7 @@ func TestTLSPolicies(t *testing.T) {
 // TestFIPSSuites: B18. At a FIPS point no other suite is agreed, and a client without an approved one is not served.
 func TestFIPSSuites(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B18")
 	g := newGateway(t, func(g *gateway, c *Config) { withTLS(t, c); g.point.TlsPolicy = mailmanager.TlsPolicyFips })
 	tests := []struct {
 		name   string
@@ -188,6 +191,7 @@ func TestFIPSSuites(t *testing.T) {
 // TLS 1.2 (Mail Manager, B18).
 func TestFIPSWhateverTLS13Prefers(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B18")
 	g := newGateway(t, func(g *gateway, c *Config) { withTLS(t, c); g.point.TlsPolicy = mailmanager.TlsPolicyFips })
 	session := &smtpd.Session{Listener: &smtpd.Listener{Tag: pointTag{g.point.Key}}}
 	for _, test := range []struct {
@@ -224,6 +228,7 @@ func authGateway(t *testing.T, change func(*gateway, *Config)) *gateway {
 // TestAuthPoint: Mail Manager, section 2.2 and B4.
 func TestAuthPoint(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A4", "B4")
 	g := authGateway(t, nil)
 	c := call(t, g.address)
 	if err := c.secure(&tls.Config{}); err != nil {
@@ -246,6 +251,7 @@ func TestAuthPoint(t *testing.T) {
 // TestAuthInClear: only a private point whose TLS policy is OPTIONAL takes a password in clear (Mail Manager, B2).
 func TestAuthInClear(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B2")
 	private := authGateway(t, func(g *gateway, _ *Config) { g.point.Private, g.point.TlsPolicy = true, mailmanager.TlsPolicyOptional })
 	c := call(t, private.address)
 	c.say("EHLO client.test", "250")
@@ -367,6 +373,7 @@ func TestS10SameWork(t *testing.T) {
 // TestSharedListener: points on one listener are told apart by local address, server name, user and default (Mail Manager, B19).
 func TestSharedListener(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	g, address := shared(t, ListenerConfig{})
 	g.add(t, "inp-auth", func(p *control.IngressPoint) {
 		p.Type, p.TlsPolicy = mailmanager.IngressPointTypeAuth, mailmanager.TlsPolicyRequired
@@ -405,6 +412,7 @@ func TestSharedListener(t *testing.T) {
 // TestSharedListenerByAddress: the local address tells first, a proxy's word for it included.
 func TestSharedListenerByAddress(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B19")
 	g, address := shared(t, ListenerConfig{ProxyFrom: prefixes("127.0.0.0/8")})
 	g.add(t, "inp-here", func(p *control.IngressPoint) { p.Addresses = addresses("192.0.2.25") })
 	for local, want := range map[string]string{"192.0.2.25": "inp-here", "192.0.2.26": "inp-test"} {

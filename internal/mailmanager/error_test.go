@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
 func TestHTTPStatusA26(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A26")
 	tests := []struct {
 		code mailmanager.Code
 		want int

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/mailmanager/modeltest"
 )
@@ -33,6 +34,7 @@ func TestValidateAcceptsValidValues(t *testing.T) {
 
 func TestValidateNamesTheBrokenConstraint(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A27")
 	everyShape(t, func(t *rapid.T, shape *mailmanager.Shape, value any) {
 		modeltest.Draw(t, shape, value)
 		broken, ok := modeltest.Break(t, shape, value)

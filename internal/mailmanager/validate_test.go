@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -37,6 +38,7 @@ func relay(change func(*mailmanager.CreateRelayRequest)) *mailmanager.CreateRela
 
 func TestValidateCreateRelay(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A27")
 	type request = mailmanager.CreateRelayRequest
 	const failed = " failed to satisfy constraint: Member must "
 	tests := []struct {
@@ -160,6 +162,7 @@ func TestValidateNamesElementsFromOne(t *testing.T) {
 // TestValidateNeverEchoesA27 gives every string member of a request the same wrong value and looks for it in the text.
 func TestValidateNeverEchoesA27(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A27")
 	const wrong = "hunter2\x00"
 	in := relay(func(in *mailmanager.CreateRelayRequest) {
 		in.RelayName, in.ServerName = ptr(mailmanager.RelayName(wrong)), ptr(mailmanager.RelayServerName(wrong))

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -51,6 +52,7 @@ func fold(f Folding, text string) string { return string(f.Append(nil, []byte(te
 
 func TestFolding(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C2", "D10")
 	tests := []struct {
 		name    string
 		folding Folding
@@ -182,6 +184,7 @@ func TestParseNetwork(t *testing.T) {
 
 func TestNetworks(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C3")
 	tests := []struct {
 		operator string
 		networks string
@@ -244,6 +247,7 @@ func TestBoolean(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C4")
 	tests := []struct {
 		operator, version string
 		want              [3]bool // in clear, TLS 1.2, TLS 1.3

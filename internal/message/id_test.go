@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"sluice/internal/conform"
 )
 
 // Mail Manager, B14: 40 characters of 0-9 and a-v that begin with the time.
 func TestID(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B14")
 	rapid.Check(t, func(t *rapid.T) {
 		times := []time.Time{
 			time.Unix(0, rapid.Int64Range(0, 1<<62).Draw(t, "a")).UTC(), time.Unix(0, rapid.Int64Range(0, 1<<62).Draw(t, "b")).UTC(),

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/smtp"
 )
 
@@ -23,6 +24,7 @@ func received(change func(*Received)) Received {
 
 func TestReceived(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E1")
 	tests := []struct {
 		name   string
 		change func(*Received)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -101,6 +102,7 @@ func facts(client, tls string) *Facts {
 // One condition, as it counts in a DENY and in an ALLOW statement.
 func TestConditions(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C1", "C2", "C3", "C4", "C6", "C7")
 	v4, v6, none := facts("192.0.2.1", "TLS1_2"), facts("2001:db8::1", "TLS1_3"), facts("", "")
 	tests := []struct {
 		name      string
@@ -267,6 +269,7 @@ func TestTooBig(t *testing.T) {
 
 func TestCompileRefuses(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "C5")
 	secret := "secret"
 	withV4 := func(to *mailmanager.IngressIpToEvaluate) mailmanager.PolicyCondition {
 		c := clientV4("CIDR_MATCHES", "0.0.0.0/0")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
@@ -183,6 +184,7 @@ func archive(policy mailmanager.ActionFailurePolicy) mailmanager.RuleAction {
 
 func TestProcess(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D5", "D7")
 	tests := []struct {
 		name     string
 		rules    []mailmanager.Rule
@@ -306,6 +308,7 @@ func names(list []message.Recipient) string {
 // Held mail keeps the fields that rules added to it, for whoever releases it.
 func TestUnroutedMailRestsInItsState(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D7")
 	p, hash := newPlane(t, []mailmanager.Rule{{Actions: []mailmanager.RuleAction{addHeader("X-Seen", "yes")}}})
 	r := run(t, newProcessor(p, false), work(t, hash, contents{text: content}, "x@a.example"))[0]
 	node, err := message.ParseNode(r.Held[0].State)
@@ -320,6 +323,7 @@ func TestUnroutedMailRestsInItsState(t *testing.T) {
 // D19: a message ends under the rules it was accepted under, which the spool has; they are read and compiled once.
 func TestMessageKeepsItsRuleSet(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D19")
 	p, hash := newPlane(t, []mailmanager.Rule{{Actions: []mailmanager.RuleAction{relayTo("r-old")}}})
 	changed, _ := newPlane(t, []mailmanager.Rule{{Actions: []mailmanager.RuleAction{relayTo("r-new")}}})
 	p.sets = changed.sets
@@ -462,6 +466,7 @@ func TestStepThatRunsIsFinished(t *testing.T) {
 // Rules see the certificate of the session that the message came in by, and none after it. Mail Manager, D16.
 func TestRulesSeeTheCertificate(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D16")
 	p, hash := newPlane(t, []mailmanager.Rule{{Conditions: whenCommonName("gateway"), Actions: []mailmanager.RuleAction{relayTo("r-a")}}})
 	var works []*queue.Work
 	for _, certificate := range []*message.Certificate{{CommonNames: []string{"Gateway"}}, nil, {CommonNames: []string{"other"}}} {

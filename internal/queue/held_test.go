@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/schedule"
 	"sluice/internal/spool"
 )
@@ -27,6 +28,7 @@ var holding = map[string]Executor{"process": stepper{step: func(_ context.Contex
 
 func TestHeldMailEndsAfterTheHoldingTime(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D7")
 	for _, tt := range []struct {
 		name    string
 		heldFor time.Duration
@@ -100,6 +102,7 @@ func (r reporting) Delayed(item spool.Item, _ *spool.Message, why string, waited
 // Mail Manager, D7: the oldest is bounced, never silently removed.
 func TestUnroutedMailBeyondTheBoundIsBounced(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D7")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, holding, func(c *Config) { c.HeldOctets, c.Reports = 10*20, reporting{} })
 		for range 40 {
@@ -119,6 +122,7 @@ func TestUnroutedMailBeyondTheBoundIsBounced(t *testing.T) {
 // Mail Manager, E18 and E21: who waits too long is told once, and told again when it is given up.
 func TestSendersAreTold(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E18", "E21")
 	deferring := map[string]Executor{"process": stepper{step: func(_ context.Context, w *Work) Result {
 		return Result{Deferred: w.Item.Recipients, Reply: "450 later"}
 	}}}

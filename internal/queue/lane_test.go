@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/conform"
 	"sluice/internal/schedule"
 	"sluice/internal/spool"
 	"sluice/internal/trace"
@@ -78,6 +79,7 @@ func TestProbe(t *testing.T) {
 
 func TestUnreachableLaneWaitsAndIsProbed(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E5")
 	synctest.Test(t, func(t *testing.T) {
 		dead := down(time.Millisecond)
 		r := newRig(t, map[string]Executor{"relay": targets(20, map[spool.Lane]*target{deadLane: dead})}, nil)
@@ -198,6 +200,7 @@ func TestLateSuccessOpensAWaitingLane(t *testing.T) {
 
 func TestDeferredItemIsRetriedAloneAndGivenUp(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E5")
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
 		var other atomic.Int64

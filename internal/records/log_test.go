@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"sluice/internal/conform"
 )
 
 var both = []Kind{KindIngressApplication, KindTrafficPolicyDebug}
@@ -318,6 +320,7 @@ func TestRotation(t *testing.T) {
 
 func TestFileIsAppendedTo(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "F18")
 	for before, want := range map[string]string{"": "", "{}\n": "{}\n", "{\"torn": "{\"torn\n"} {
 		path := filepath.Join(t.TempDir(), "records")
 		if err := os.WriteFile(path, []byte(before), 0o640); err != nil {
@@ -347,6 +350,7 @@ func TestNewFileIsOurs(t *testing.T) {
 
 func TestStandardError(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "F18")
 	for _, path := range []string{"", "-"} {
 		l := open(t, Config{Kinds: both, Path: path})
 		if l.out.to != io.Writer(os.Stderr) {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 	"sluice/internal/policy"
@@ -125,6 +126,7 @@ const statementsJSON = `[
 // Each record of testdata is a line as it is written: AWS's names in AWS's order. Mail Manager, section 11.
 func TestGoldenRecords(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "F18", "F19", "F21")
 	hostile := inClear("192.0.2.1")
 	hostile.Hello = "x\r\n{\"resource_arn\":\"forged\"}\x00\x1b[2J"
 	tooBig := &policy.SizeReason{Allowed: policy.MaxMessageOctets, Received: 42495384}
@@ -192,6 +194,7 @@ const (
 
 func TestFieldsAreThoseOfAWS(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "F18", "F19")
 	all := certificate()
 	all.PasswordVersion, all.SecretsManagerARN, all.TrustStore.CRLs[0].NextUpdate = "1", "arn", noon
 	tests := []struct {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
 	"sluice/internal/message"
@@ -21,6 +22,7 @@ func sampleCertificate() *message.Certificate {
 // Every attribute, with the values that the reason shows. Mail Manager, D16.
 func TestCertificateConditions(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D9", "D16")
 	on := certificateCondition
 	const names, serial = "Gateway|Straße 1", "0A:DE:01"
 	tests := []struct {
@@ -67,6 +69,7 @@ func TestCertificateConditions(t *testing.T) {
 // Without a certificate, or without a name of the kind, the operand is missing. Mail Manager, D9.
 func TestMissingCertificate(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D9")
 	without, empty := factsOf(sampleHeader), factsOf(sampleHeader)
 	empty.Certificate = &message.Certificate{}
 	for attribute := range certificateFoldings {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
@@ -84,6 +85,7 @@ func TestCompileRefusesConditions(t *testing.T) {
 
 func TestCompileRefusesActions(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D3")
 	tests := []struct {
 		name   string
 		action mailmanager.RuleAction

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
 	"sluice/internal/message"
@@ -17,6 +18,7 @@ const sampleHeader = "From: Jo Smith <Jo@Example.org>\r\nSender: office@example.
 // Every operand, and each of the three results, alone among Conditions and among Unless.
 func TestConditions(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D8", "D9", "D10", "D11", "D12", "D20")
 	text := stringCondition
 	tests := []struct {
 		name      string
@@ -115,6 +117,7 @@ func matches(t testing.TB, f *Facts, root *message.Node, recipient string, c mai
 
 func TestReadReceipt(t *testing.T) { // Mail Manager, D11
 	t.Parallel()
+	conform.Check(t, "D11")
 	asked := booleanCondition("READ_RECEIPT_REQUESTED", "IS_TRUE")
 	for header, want := range map[string]bool{
 		"Disposition-Notification-To: jo@example.org\r\n": true, "RETURN-RECEIPT-TO: jo@example.org\r\n": true,
@@ -135,6 +138,7 @@ func TestReadReceipt(t *testing.T) { // Mail Manager, D11
 
 func TestFactsOfOtherForms(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D12", "D18")
 	f := factsOf("From: \"jo smith\"@xn--bcher-kva.example\r\nFrom: second@example.org\r\nSubject: \xff octets\r\n nonsense\r\nno field\r\n")
 	f.ReversePath, f.Client, f.TLSWrapped = `"j\o"@example.org`, netip.Addr{}, true
 	tests := []struct {

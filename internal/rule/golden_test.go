@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 )
@@ -39,6 +40,7 @@ type decided struct {
 // Each file of testdata has rules, what is known of a message, its content, and the decision with its reasons.
 func TestGoldenDecisions(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D1", "D7")
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, %v", len(files), err)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 )
@@ -292,6 +293,7 @@ func (d drawn) model() model {
 
 func TestEngineEqualsTheModel(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D1", "D7")
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawCase(t)
 		m := d.model()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
 	"sluice/internal/message"
@@ -61,6 +62,7 @@ func outsideActions(reasons []Reason) []taken {
 
 func TestEngine(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D1", "D2", "D4", "D5", "D6", "D7")
 	dropOnFailure := relay(mailmanager.ActionFailurePolicyDrop)
 	tests := []struct {
 		name     string
@@ -235,6 +237,7 @@ func TestEngine(t *testing.T) {
 // The first original's NOTIFY and ORCPT go with the replacement. Mail Manager, D2.
 func TestReplacementKeepsDeliveryStatusParameters(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "D2")
 	recipients := recipientsOf("a@a", "b@b")
 	recipients[0].Notify, recipients[0].Original = "FAILURE", "rfc822;a@a"
 	recipients[1].Notify, recipients[1].Original = "NEVER", "rfc822;b@b"

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"sluice/internal/conform"
 )
 
 const day = 24 * time.Hour
@@ -14,6 +16,7 @@ const middle = 0.5
 
 func TestRetryWait(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E5")
 	short := Retry{First: time.Second, Longest: 5 * time.Second, GiveUp: time.Minute}
 	for _, tt := range []struct {
 		name   string
@@ -72,6 +75,7 @@ func TestGivenUp(t *testing.T) {
 // TestFiveDays walks the whole schedule of one item and counts its attempts.
 func TestFiveDays(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E5")
 	retry, at, failed := Retry{}, time.Duration(0), 1
 	for !retry.GivenUp(Age{Accepted: at, Witnessed: at, Failed: failed}) {
 		at += retry.Wait(failed, middle)

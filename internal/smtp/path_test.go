@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"sluice/internal/conform"
 )
 
 var (
@@ -61,6 +63,7 @@ type refusedPath struct {
 
 func TestParseForwardPathRefuses(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B15", "B16")
 	checkRefusedPaths(t, []refusedPath{
 		{"nothing", "", errNoBrackets},
 		{"S7 no brackets", "ann@example.com", errNoBrackets},

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"sluice/internal/conform"
 )
 
 func encoded(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
@@ -67,6 +69,7 @@ func TestS10NotInClear(t *testing.T) {
 // TestS10ThreeFailures: the third ends the session (Mail Manager, B4).
 func TestS10ThreeFailures(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B4")
 	host := newHost()
 	host.offer = Offer{Auth: true}
 	c := serve(t, host, nil).open(t)

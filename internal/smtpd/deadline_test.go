@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/internal/conform"
 )
 
 // pipes is a listener in memory, so that a whole server lives in a bubble of synctest with its clock.
@@ -95,6 +97,7 @@ func (b *bubble) end(t *testing.T) {
 // TestS11Deadlines: B12, S11. A client that is slow at any stage is cut off when its time is over and not before.
 func TestS11Deadlines(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B12")
 	tests := []struct {
 		name   string
 		client func(c *client) // what it does until it is cut off

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/conform"
 )
 
 // script is a dialogue as a text file has it, one topic each. Its lines:
@@ -111,6 +113,7 @@ func unescape(text string) string {
 // octet by octet.
 func TestDialogues(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B9", "B10", "B11", "B15", "B21")
 	files, err := filepath.Glob("testdata/*.dialogue")
 	if err != nil || len(files) < 30 {
 		t.Fatalf("got %d dialogues, %v, want 30 and more", len(files), err)

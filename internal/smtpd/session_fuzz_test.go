@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"sluice/internal/conform"
 )
 
 // speech is a connection in memory whose client says everything at once, or in pieces of the sizes of cuts, in turns; what
@@ -174,6 +176,7 @@ func TestSessionModelLimits(t *testing.T) {
 
 // TestSessionModel: sessions of phrases in any order, which come deeper than octets at random, are what the model allows.
 func TestSessionModel(t *testing.T) {
+	conform.Check(t, "B9", "B11", "B21")
 	phrase := rapid.OneOf(rapid.SampledFrom([]string{
 		"EHLO client.example\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<c@d.example>\r\n", "RCPT TO:<e@f> NOTIFY=NEVER\r\n", "DATA\r\ntext\r\n.\r\n",
 		"MAIL FROM:<g@h>\r\nRCPT TO:<i@j>\r\n", "BDAT 6\r\ntext\r\n", "BDAT 6 LAST\r\ntext\r\n", "BDAT 0 LAST\r\n", "RSET\r\n", "AUTH PLAIN " + secret + "\r\n",

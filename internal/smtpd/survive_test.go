@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/internal/smtp"
 )
 
@@ -182,6 +183,7 @@ func TestS5AfterQuit(t *testing.T) {
 // TestS6Lengths: lines up to the limits are taken, longer ones refused (Mail Manager, B21).
 func TestS6Lengths(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B21")
 	command := func(octets int) string { return "NOOP " + strings.Repeat("x", octets-len("NOOP \r\n")) + "\r\n" }
 	content := func(lines string) string {
 		return "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n" + lines + "\r\n.\r\n"
@@ -344,6 +346,7 @@ func TestS12Headers(t *testing.T) {
 // TestS12Recipients: of ten thousand, the surplus is refused until the budget of commands is spent.
 func TestS12Recipients(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B10")
 	host := newHost()
 	c := serve(t, host, nil).open(t)
 	c.say("MAIL FROM:<a@b.example>", "250")

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sluice/internal/conform"
 	"sluice/internal/smtp"
 )
 
@@ -32,6 +33,7 @@ func mustPath(t testing.TB, text string) smtp.Path {
 
 func TestForward(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "E3")
 	tests := []struct {
 		name, in string
 		want     string

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/conform"
 )
 
 const (
@@ -47,6 +49,7 @@ func (s *script) ways() []way {
 // TestDialogues plays every dialogue in all ways, against one server.
 func TestDialogues(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B1", "B2", "B3", "B4", "B6", "B7", "B9", "B10", "B11", "B13", "B14", "B15", "B16", "B17", "B18", "B21", "E1", "B8")
 	scripts := readScripts(t)
 	g := startGateway(t)
 	t.Run("played", func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager"
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager/types"
 
+	"sluice/internal/conform"
 	"sluice/test/harness"
 )
 
@@ -30,6 +31,7 @@ const (
 // and the relaying of what comes in (Mail Manager, B18).
 func TestFIPSModule(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B18")
 	command := exec.Command(harness.Binary(t), "version")
 	command.Env = append(os.Environ(), fipsModule)
 	if out, err := command.CombinedOutput(); strings.Contains(string(out), fipsUnsupported) {

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager"
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager/types"
 
+	"sluice/internal/conform"
 	"sluice/test/harness"
 )
 
@@ -124,6 +125,7 @@ func awaitRest(t *testing.T, s *harness.Server) (resting int) {
 // It is not lost and has not multiplied, whether it has a sender or is a notification itself: one item is at rest.
 func TestS17Loop(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "B11")
 	for name, from := range map[string]string{"with a sender": "a@example.org", "of nobody": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager/types"
 	"github.com/aws/smithy-go"
 
+	"sluice/internal/conform"
 	"sluice/test/harness"
 )
 
@@ -74,6 +75,7 @@ func trafficPolicyInput(name string) *mailmanager.CreateTrafficPolicyInput {
 
 func TestGoSDKRelay(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "CreateRelay", "GetRelay", "UpdateRelay", "DeleteRelay")
 	ctx, api := t.Context(), harness.Start(t).MailManager()
 	input := relayInput("first")
 	input.ClientToken = aws.String("token-1")
@@ -103,6 +105,7 @@ func TestGoSDKRelay(t *testing.T) {
 
 func TestGoSDKListsInPages(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "ListRelays", "A2", "A3")
 	ctx, api := t.Context(), harness.Start(t).MailManager()
 	names := []string{"one", "two", "three", "four", "five"}
 	for _, name := range names {
@@ -133,6 +136,7 @@ func TestGoSDKListsInPages(t *testing.T) {
 
 func TestGoSDKRuleSet(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "CreateRuleSet", "GetRuleSet", "ListRuleSets", "UpdateRuleSet", "DeleteRuleSet")
 	ctx, api := t.Context(), harness.Start(t).MailManager()
 	id := must[*mailmanager.CreateRuleSetOutput](t)(api.CreateRuleSet(ctx, ruleSetInput("rules"))).RuleSetId
 	_, err := api.CreateRuleSet(ctx, ruleSetInput("rules"))
@@ -153,6 +157,7 @@ func TestGoSDKRuleSet(t *testing.T) {
 
 func TestGoSDKTrafficPolicy(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "CreateTrafficPolicy", "GetTrafficPolicy", "ListTrafficPolicies", "UpdateTrafficPolicy", "DeleteTrafficPolicy")
 	ctx, api := t.Context(), harness.Start(t).MailManager()
 	id := must[*mailmanager.CreateTrafficPolicyOutput](t)(api.CreateTrafficPolicy(ctx, trafficPolicyInput("policy"))).TrafficPolicyId
 	must[*mailmanager.UpdateTrafficPolicyOutput](t)(api.UpdateTrafficPolicy(ctx, &mailmanager.UpdateTrafficPolicyInput{
@@ -185,6 +190,7 @@ func openPoint(ctx context.Context, t *testing.T, api *mailmanager.Client, name 
 
 func TestGoSDKIngressPoint(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "CreateIngressPoint", "GetIngressPoint", "ListIngressPoints", "UpdateIngressPoint", "DeleteIngressPoint", "A21")
 	server := harness.Start(t)
 	ctx, api := t.Context(), server.MailManager()
 	id, rules, policy := openPoint(ctx, t, api, "front")
@@ -220,6 +226,7 @@ func waitStatus(ctx context.Context, t *testing.T, api *mailmanager.Client, id *
 
 func TestGoSDKTags(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "TagResource", "UntagResource", "ListTagsForResource")
 	ctx, api := t.Context(), harness.Start(t).MailManager()
 	input := relayInput("tagged")
 	input.Tags = []types.Tag{{Key: aws.String("stage"), Value: aws.String("test")}}

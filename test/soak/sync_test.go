@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/internal/conform"
 	"sluice/test/harness"
 	"sluice/test/load/sink"
 	"sluice/test/peers/peer"
@@ -21,6 +22,7 @@ import (
 // S28, seen from outside: under strace, the write of each 250 to its client begins after a sync of the write-ahead log has ended
 // that began when the content was written.
 func TestS28SyncBeforeReply(t *testing.T) {
+	conform.Check(t, "B14")
 	const sessions, each = 10, 20
 	peer.Require(t, "strace", "apt-get install strace")
 	far := startSink(t, sink.Options{})

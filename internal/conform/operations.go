@@ -1,0 +1,80 @@
+package conform
+
+// What operations wait for that are not implemented.
+const (
+	dueLists   = "with address lists"
+	dueArchive = "with archives"
+	dueAddons  = "with add-ons"
+	dueSearch  = "with searches and exports of archives"
+)
+
+// operations is every operation of the API, by resource.
+var operations = []Operation{
+	{Resource: "ingress point", Name: "CreateIngressPoint"},
+	{Resource: "ingress point", Name: "DeleteIngressPoint"},
+	{Resource: "ingress point", Name: "GetIngressPoint"},
+	{Resource: "ingress point", Name: "ListIngressPoints"},
+	{Resource: "ingress point", Name: "UpdateIngressPoint"},
+
+	{Resource: "rule set", Name: "CreateRuleSet"},
+	{Resource: "rule set", Name: "DeleteRuleSet"},
+	{Resource: "rule set", Name: "GetRuleSet"},
+	{Resource: "rule set", Name: "ListRuleSets"},
+	{Resource: "rule set", Name: "UpdateRuleSet"},
+
+	{Resource: "traffic policy", Name: "CreateTrafficPolicy"},
+	{Resource: "traffic policy", Name: "DeleteTrafficPolicy"},
+	{Resource: "traffic policy", Name: "GetTrafficPolicy"},
+	{Resource: "traffic policy", Name: "ListTrafficPolicies"},
+	{Resource: "traffic policy", Name: "UpdateTrafficPolicy"},
+
+	{Resource: "relay", Name: "CreateRelay"},
+	{Resource: "relay", Name: "DeleteRelay"},
+	{Resource: "relay", Name: "GetRelay"},
+	{Resource: "relay", Name: "ListRelays"},
+	{Resource: "relay", Name: "UpdateRelay"},
+
+	{Resource: "tags", Name: "ListTagsForResource"},
+	{Resource: "tags", Name: "TagResource"},
+	{Resource: "tags", Name: "UntagResource"},
+
+	{Resource: "address list", Name: "CreateAddressList", Due: dueLists},
+	{Resource: "address list", Name: "CreateAddressListImportJob", Due: dueLists},
+	{Resource: "address list", Name: "DeleteAddressList", Due: dueLists},
+	{Resource: "address list", Name: "DeregisterMemberFromAddressList", Due: dueLists},
+	{Resource: "address list", Name: "GetAddressList", Due: dueLists},
+	{Resource: "address list", Name: "GetAddressListImportJob", Due: dueLists},
+	{Resource: "address list", Name: "GetMemberOfAddressList", Due: dueLists},
+	{Resource: "address list", Name: "ListAddressListImportJobs", Due: dueLists},
+	{Resource: "address list", Name: "ListAddressLists", Due: dueLists},
+	{Resource: "address list", Name: "ListMembersOfAddressList", Due: dueLists},
+	{Resource: "address list", Name: "RegisterMemberToAddressList", Due: dueLists},
+	{Resource: "address list", Name: "StartAddressListImportJob", Due: dueLists},
+	{Resource: "address list", Name: "StopAddressListImportJob", Due: dueLists},
+
+	{Resource: "archive", Name: "CreateArchive", Due: dueArchive},
+	{Resource: "archive", Name: "DeleteArchive", Due: dueArchive},
+	{Resource: "archive", Name: "GetArchive", Due: dueArchive},
+	{Resource: "archive", Name: "GetArchiveExport", Due: dueSearch},
+	{Resource: "archive", Name: "GetArchiveMessage", Due: dueSearch},
+	{Resource: "archive", Name: "GetArchiveMessageContent", Due: dueSearch},
+	{Resource: "archive", Name: "GetArchiveSearch", Due: dueSearch},
+	{Resource: "archive", Name: "GetArchiveSearchResults", Due: dueSearch},
+	{Resource: "archive", Name: "ListArchiveExports", Due: dueSearch},
+	{Resource: "archive", Name: "ListArchiveSearches", Due: dueSearch},
+	{Resource: "archive", Name: "ListArchives", Due: dueArchive},
+	{Resource: "archive", Name: "StartArchiveExport", Due: dueSearch},
+	{Resource: "archive", Name: "StartArchiveSearch", Due: dueSearch},
+	{Resource: "archive", Name: "StopArchiveExport", Due: dueSearch},
+	{Resource: "archive", Name: "StopArchiveSearch", Due: dueSearch},
+	{Resource: "archive", Name: "UpdateArchive", Due: dueArchive},
+
+	{Resource: "add-on", Name: "CreateAddonInstance", Due: dueAddons},
+	{Resource: "add-on", Name: "CreateAddonSubscription", Due: dueAddons},
+	{Resource: "add-on", Name: "DeleteAddonInstance", Due: dueAddons},
+	{Resource: "add-on", Name: "DeleteAddonSubscription", Due: dueAddons},
+	{Resource: "add-on", Name: "GetAddonInstance", Due: dueAddons},
+	{Resource: "add-on", Name: "GetAddonSubscription", Due: dueAddons},
+	{Resource: "add-on", Name: "ListAddonInstances", Due: dueAddons},
+	{Resource: "add-on", Name: "ListAddonSubscriptions", Due: dueAddons},
+}
