@@ -62,7 +62,7 @@ type Resource struct {
 	Counted  string // what it is counted as for quotas, within its scope; empty: it is not counted
 	Created  time.Time
 	Modified time.Time
-	Revision int64 // 1 when it is new, one more with every Update
+	Revision int64 // 1 when it is new, one more with every Update and every change of its members
 	Body     []byte
 }
 
@@ -117,7 +117,34 @@ type Page struct {
 	Kind       Kind
 	After      Position
 	N          int
-	Descending bool // the newest first
+	Descending bool      // the newest first
+	Uses       Reference // only resources that use this one; zero: all
+}
+
+// Member is one of the many values that a resource holds beside its body, such as an address of an address list.
+type Member struct {
+	Key     string    // what tells it from the others of its owner
+	Text    string    // as it was given; equal texts have equal keys
+	Created time.Time // kept to the microsecond
+}
+
+// Addition is what AddMembers writes, in one transaction: all of it or nothing.
+type Addition struct {
+	Owner    Key
+	Members  []Member // one whose key the owner has already changes nothing
+	Quota    int      // most members that the owner may have from then on; 0: no limit
+	Modified time.Time
+	// Progress is a change of another resource: that of the job which brings the members, so that the two never part. nil: none.
+	Progress *Change
+}
+
+// MemberPage says which members Members returns: up to N of those whose text begins with Prefix and comes after After, in the
+// order of the octets of their texts.
+type MemberPage struct {
+	Owner  Key
+	Prefix string
+	After  string // empty: from the beginning
+	N      int
 }
 
 // Store keeps resources. Every method is one transaction, durable when it returns, and may be called at once from many
@@ -128,7 +155,8 @@ type Store interface {
 	Create(ctx context.Context, c Creation) error
 	// Update replaces a resource. It returns ErrNotFound, ErrChanged, ErrNameTaken or a *MissingError.
 	Update(ctx context.Context, c Change) error
-	// Delete removes a resource with its parts and tags. It returns ErrNotFound or ErrInUse.
+	// Delete removes a resource with its parts, tags and members; what members leave behind goes with SweepMembers, however
+	// many there are. It returns ErrNotFound or ErrInUse.
 	Delete(ctx context.Context, key Key) error
 	// Get returns a resource, or ErrNotFound.
 	Get(ctx context.Context, key Key) (Resource, error)
@@ -149,6 +177,18 @@ type Store interface {
 	SetTags(ctx context.Context, key Key, tags []Tag, most int) error
 	// RemoveTags removes the tags with those keys, as far as they exist. It returns ErrNotFound.
 	RemoveTags(ctx context.Context, key Key, keys []string) error
+
+	// AddMembers adds members to a resource, whose Modified becomes that of the addition. It returns ErrNotFound, ErrQuota, or
+	// what Update returns of the progress.
+	AddMembers(ctx context.Context, a Addition) error
+	// RemoveMember removes the member with a key from a resource, which is modified then. It returns ErrNotFound.
+	RemoveMember(ctx context.Context, owner Key, member string, modified time.Time) error
+	// Member returns the member with a key, or ErrNotFound.
+	Member(ctx context.Context, owner Key, member string) (Member, error)
+	// Members returns a page of members. What is no resource has none.
+	Members(ctx context.Context, page MemberPage) ([]Member, error)
+	// SweepMembers frees the room of up to n members of resources that were deleted, and reports whether there are more.
+	SweepMembers(ctx context.Context, n int) (more bool, err error)
 
 	// Token returns a client token that has not expired at now, or ErrNotFound.
 	Token(ctx context.Context, key TokenKey, now time.Time) (Token, error)

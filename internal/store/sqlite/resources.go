@@ -37,21 +37,24 @@ func (s *Store) Create(ctx context.Context, c store.Creation) error {
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, c store.Change) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		if err := recount(ctx, tx, &c.Resource); err != nil {
-			return err
-		}
-		if err := updateResource(ctx, tx, &c.Resource); err != nil {
-			return err
-		}
-		if c.Uses != nil {
-			if err := dropUses(ctx, tx, c.Resource.Key); err != nil {
-				return err
-			}
-		}
-		return attach(ctx, tx, c)
-	})
+	err := s.write(ctx, func(tx *sql.Tx) error { return change(ctx, tx, c) })
 	return wrap("update", c.Resource.Key, err)
+}
+
+// change writes a resource as it is from now on.
+func change(ctx context.Context, tx *sql.Tx, c store.Change) error {
+	if err := recount(ctx, tx, &c.Resource); err != nil {
+		return err
+	}
+	if err := updateResource(ctx, tx, &c.Resource); err != nil {
+		return err
+	}
+	if c.Uses != nil {
+		if err := dropUses(ctx, tx, c.Resource.Key); err != nil {
+			return err
+		}
+	}
+	return attach(ctx, tx, c)
 }
 
 // attach writes what a resource uses and its parts.
@@ -79,6 +82,9 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 		if err := deleteResource(ctx, tx, key); err != nil {
 			return err
 		}
+		if err := dropMembers(ctx, tx, key); err != nil {
+			return err
+		}
 		return uncount(ctx, tx, key.Scope, counted)
 	})
 	return wrap("delete", key, err)
@@ -102,6 +108,10 @@ func (s *Store) Named(ctx context.Context, scope store.Scope, kind store.Kind, n
 func (s *Store) List(ctx context.Context, p store.Page) ([]store.Resource, error) {
 	query := `SELECT ` + columns + ` FROM resources WHERE account = ? AND region = ? AND kind = ?`
 	args := []any{p.Account, p.Region, p.Kind}
+	if p.Uses != (store.Reference{}) { // few use one: they are sorted
+		query += ` AND id IN (SELECT id FROM uses WHERE account = ? AND region = ? AND used_kind = ? AND used_id = ? AND kind = ?)`
+		args = append(args, p.Account, p.Region, p.Uses.Kind, p.Uses.ID, p.Kind)
+	}
 	after, order := ` AND (created, id) > (?, ?)`, ` ORDER BY created, id LIMIT ?`
 	if p.Descending {
 		after, order = ` AND (created, id) < (?, ?)`, ` ORDER BY created DESC, id DESC LIMIT ?`

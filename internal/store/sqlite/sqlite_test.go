@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,11 @@ func TestNoStatementScans(t *testing.T) {
 		`DELETE FROM uses` + where + ` AND id = 'i'`,
 		`SELECT tags.key FROM resources LEFT JOIN tags USING (account, region, kind, id)` + where + ` AND id = 'i' ORDER BY tags.key`,
 		`SELECT * FROM client_tokens WHERE rowid IN (SELECT rowid FROM client_tokens WHERE expires <= 1 ORDER BY expires LIMIT 8)`,
+		`SELECT * FROM members WHERE owner = (SELECT number FROM member_owners` + where + ` AND id = 'i' AND dropped = 0) AND key = 'k'`,
+		`SELECT * FROM members WHERE owner = 1 AND text > 'a' AND text >= 'b' AND text < 'c' ORDER BY text LIMIT 10`,
+		`DELETE FROM members WHERE owner = 1 AND key IN (SELECT key FROM members WHERE owner = 1 ORDER BY key LIMIT 10)`,
+		`SELECT number FROM member_owners WHERE dropped = 1 ORDER BY number LIMIT 1`,
+		`UPDATE member_owners SET dropped = 1` + where + ` AND id = 'i' AND dropped = 0`,
 		`SELECT 1 FROM uses WHERE account = 'a' AND region = 'r' AND used_kind = 'k' AND used_id = 'i'`,
 	}
 	for _, statement := range statements {
@@ -178,5 +184,44 @@ func BenchmarkCreate(b *testing.B) {
 				create(stored + i)
 			}
 		})
+	}
+}
+
+// BenchmarkAddMember shows that a member costs the same whatever its owner has already, and BenchmarkAddMembers what a batch of
+// an import costs.
+func BenchmarkAddMember(b *testing.B) {
+	for _, stored := range []int{10, 1_000_000} {
+		b.Run(fmt.Sprint(stored), func(b *testing.B) { benchmarkAdd(b, stored, 1) })
+	}
+}
+
+func BenchmarkAddMembers(b *testing.B) { benchmarkAdd(b, 10, 1000) }
+
+func benchmarkAdd(b *testing.B, stored, batch int) {
+	s := open(b, b.TempDir())
+	b.Cleanup(func() { s.Close() })
+	at := time.Unix(1, 0)
+	owner := store.Resource{Key: store.Key{Kind: "a", ID: "i"}, Name: "n", Counted: "a", Created: at, Modified: at}
+	if err := s.Create(b.Context(), store.Creation{Change: store.Change{Resource: owner}}); err != nil {
+		b.Fatal(err)
+	}
+	next := 0
+	add := func(n int) {
+		a := store.Addition{Owner: owner.Key, Modified: at, Members: make([]store.Member, n)}
+		for i := range a.Members {
+			text := fmt.Sprintf("%08x@%d.example.com", uint32(next)*2654435761, next%100)
+			a.Members[i] = store.Member{Key: text, Text: text, Created: at}
+			next++
+		}
+		slices.SortFunc(a.Members, func(x, y store.Member) int { return strings.Compare(x.Key, y.Key) })
+		if err := s.AddMembers(b.Context(), a); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for next < stored {
+		add(min(stored-next, 100_000))
+	}
+	for b.Loop() {
+		add(batch)
 	}
 }

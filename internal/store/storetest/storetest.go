@@ -39,6 +39,15 @@ func Run(t *testing.T, open Open) {
 		{"scopes are apart", testScopes},
 		{"everything survives", testReopen},
 		{"one of many wins", testConcurrency},
+		{"lists of what uses a resource", testListUses},
+		{"members", testMembers},
+		{"members are told apart by key", testMembersOnce},
+		{"pages of members", testMemberPages},
+		{"members come with progress or not at all", testMemberProgress},
+		{"members refuse", testMembersRefuse},
+		{"quotas of members", testMemberQuota},
+		{"members go with their resource", testMembersGo},
+		{"members survive", testMembersReopen},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
