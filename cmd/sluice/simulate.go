@@ -54,7 +54,7 @@ type simulateCommand struct {
 	Profile     string   `default:"default" enum:"default,aws-strict" placeholder:"NAME" help:"Quotas and refusals: ${enum}."`
 	SRSDomain   string   `name:"srs-domain" placeholder:"DOMAIN" help:"Domain of replaced senders (MailFrom REPLACE); without one that fails."`
 	Stable      bool     `help:"Print the JSON without times, ids and what else differs from one run to the next."`
-	Expect      string   `placeholder:"FILE" help:"Compare with what --write-expect wrote: on a difference, show it and exit with 1."`
+	Expect      string   `placeholder:"FILE" help:"Compare with what --write-expect or --json wrote: on a difference, show it and exit with 1."`
 	WriteExpect string   `placeholder:"FILE" help:"Write the stable JSON to a file."`
 }
 

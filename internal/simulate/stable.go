@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"sluice/internal/message"
 	"sluice/internal/trace"
 )
 
@@ -29,36 +28,28 @@ const sessionName string = "SESSION"
 // Stable returns the events as JSON without what is volatile: the same policy, rules and message have the same. Members are
 // sorted and indented, one to a line, so that a difference between two of them can be read.
 func Stable(events []trace.Event) ([]byte, error) {
-	list := make([]any, 0, len(events))
-	for i := range events {
-		text, err := json.Marshal(&events[i])
-		if err != nil {
-			return nil, fmt.Errorf("write an event: %w", err)
-		}
-		e, err := stable(text, events[i].Session)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, e)
+	text, err := json.Marshal(append([]trace.Event{}, events...)) // none is [], and not null
+	if err != nil {
+		return nil, fmt.Errorf("write events: %w", err)
 	}
-	return indented(list)
+	return Normal(text)
 }
 
-// stable is one event.
-func stable(text []byte, session message.ID) (any, error) {
-	e, err := decode(text)
-	if err != nil {
-		return nil, err
+// stable takes what is volatile from an event.
+func stable(event any) {
+	members, ok := event.(map[string]any)
+	if !ok {
+		return
 	}
-	members, _ := e.(map[string]any)
+	if refused, ok := members["refused"].(map[string]any); ok {
+		if session, _ := members["session"].(string); session != "" {
+			reply, _ := refused["reply"].(string)
+			refused["reply"] = strings.ReplaceAll(reply, session, sessionName)
+		}
+	}
 	for _, path := range volatile {
 		remove(members, strings.Split(path, "."))
 	}
-	if refused, ok := members["refused"].(map[string]any); ok {
-		reply, _ := refused["reply"].(string)
-		refused["reply"] = strings.ReplaceAll(reply, session.String(), sessionName)
-	}
-	return members, nil
 }
 
 func remove(members map[string]any, path []string) {
@@ -74,11 +65,20 @@ func remove(members map[string]any, path []string) {
 // ErrNotJSON says that what is expected is no JSON.
 var ErrNotJSON = errors.New("not one JSON value")
 
-// Normal returns JSON in the form of Stable, however it was written. The error wraps ErrNotJSON.
+// Normal returns events in the form of Stable, however they were written: as Stable writes them, or whole, alone or in their
+// trace record. The error wraps ErrNotJSON.
 func Normal(text []byte) ([]byte, error) {
 	value, err := decode(text)
 	if err != nil {
 		return nil, err
+	}
+	if record, ok := value.(map[string]any); ok && record["events"] != nil {
+		value = record["events"]
+	}
+	if events, ok := value.([]any); ok {
+		for _, event := range events {
+			stable(event)
+		}
 	}
 	return indented(value)
 }

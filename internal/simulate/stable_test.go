@@ -45,6 +45,11 @@ func TestNormal(t *testing.T) {
 		name, in, want string
 	}{
 		{"sorted and indented", `{"b":1,"a":[1.50]}`, "{\n  \"a\": [\n    1.50\n  ],\n  \"b\": 1\n}\n"},
+		{"a record", `{"id":"x","events":[{"time":"t","session":"s","decided":{"ruleSetId":"r","unrouted":["a@x"]}}]}`,
+			"[\n  {\n    \"decided\": {\n      \"unrouted\": [\n        \"a@x\"\n      ]\n    }\n  }\n]\n"},
+		{"whole events", `[{"session":"s","refused":{"reply":"550 s no"}}]`,
+			"[\n  {\n    \"refused\": {\n      \"reply\": \"550 SESSION no\"\n    }\n  }\n]\n"},
+		{"no events", `{"events":[]}`, "[]\n"},
 		{"no JSON", "Subject: x", ""},
 		{"two values", "1 2", ""},
 		{"nothing", "", ""},

@@ -177,6 +177,9 @@ func (p page) condition(depth int, c comparison) {
 
 func (p page) attempt(at string, a *trace.Attempt) {
 	text := fmt.Sprintf("%s  attempt %d of rule %d, action %d, %s", at, a.Number, a.Rule, a.Action, a.ActionName)
+	if a.Rule == 0 { // an operator's act, no rule's
+		text = fmt.Sprintf("%s  attempt %d, %s", at, a.Number, a.ActionName)
+	}
 	if a.Target != "" {
 		text += " at " + a.Target
 	}
