@@ -2,10 +2,9 @@ package conform
 
 // What operations wait for that are not implemented.
 const (
-	dueLists   = "with address lists"
-	dueArchive = "with archives"
-	dueAddons  = "with add-ons"
-	dueSearch  = "with searches and exports of archives"
+	dueLists  = "with address lists"
+	dueAddons = "with add-ons"
+	dueSearch = "with searches and exports of archives"
 )
 
 // operations is every operation of the API, by resource.
@@ -52,9 +51,9 @@ var operations = []Operation{
 	{Resource: "address list", Name: "StartAddressListImportJob", Due: dueLists},
 	{Resource: "address list", Name: "StopAddressListImportJob", Due: dueLists},
 
-	{Resource: "archive", Name: "CreateArchive", Due: dueArchive},
-	{Resource: "archive", Name: "DeleteArchive", Due: dueArchive},
-	{Resource: "archive", Name: "GetArchive", Due: dueArchive},
+	{Resource: "archive", Name: "CreateArchive"},
+	{Resource: "archive", Name: "DeleteArchive"},
+	{Resource: "archive", Name: "GetArchive"},
 	{Resource: "archive", Name: "GetArchiveExport", Due: dueSearch},
 	{Resource: "archive", Name: "GetArchiveMessage", Due: dueSearch},
 	{Resource: "archive", Name: "GetArchiveMessageContent", Due: dueSearch},
@@ -62,12 +61,12 @@ var operations = []Operation{
 	{Resource: "archive", Name: "GetArchiveSearchResults", Due: dueSearch},
 	{Resource: "archive", Name: "ListArchiveExports", Due: dueSearch},
 	{Resource: "archive", Name: "ListArchiveSearches", Due: dueSearch},
-	{Resource: "archive", Name: "ListArchives", Due: dueArchive},
+	{Resource: "archive", Name: "ListArchives"},
 	{Resource: "archive", Name: "StartArchiveExport", Due: dueSearch},
 	{Resource: "archive", Name: "StartArchiveSearch", Due: dueSearch},
 	{Resource: "archive", Name: "StopArchiveExport", Due: dueSearch},
 	{Resource: "archive", Name: "StopArchiveSearch", Due: dueSearch},
-	{Resource: "archive", Name: "UpdateArchive", Due: dueArchive},
+	{Resource: "archive", Name: "UpdateArchive"},
 
 	{Resource: "add-on", Name: "CreateAddonInstance", Due: dueAddons},
 	{Resource: "add-on", Name: "CreateAddonSubscription", Due: dueAddons},

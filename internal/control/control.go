@@ -3,7 +3,7 @@
 // It takes requests that awsapi has decoded and validated. Start with Open, give its Snapshot to the data plane, then
 // call Start.
 //
-// One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, secrets.go); what
+// One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, archives.go, secrets.go); what
 // they share is in resources.go (create, update, delete, list), client_tokens.go, tags.go and names.go (ids and ARNs).
 // lifecycle.go has the states of ingress points, snapshot.go what sessions see, passwords.go how they check passwords.
 // Source: Mail Manager, sections 1 and 13; Mail Manager, A1 to A28, B19 and B20.
@@ -153,6 +153,12 @@ func (c *Control) table() map[string]operation {
 		"ListIngressPoints":  on(c.listIngressPoints),
 		"UpdateIngressPoint": on(c.updateIngressPoint),
 		"DeleteIngressPoint": on(c.deleteIngressPoint),
+
+		"CreateArchive": on(c.createArchive),
+		"GetArchive":    on(c.getArchive),
+		"ListArchives":  on(c.listArchives),
+		"UpdateArchive": on(c.updateArchive),
+		"DeleteArchive": on(c.deleteArchive),
 
 		"TagResource":         on(c.tagResource),
 		"UntagResource":       on(c.untagResource),

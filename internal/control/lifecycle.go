@@ -13,7 +13,7 @@ import (
 const (
 	// retryInterval is how often a FAILED ingress point is tried again (Mail Manager, B19).
 	retryInterval = 5 * time.Second
-	// sweepInterval is how often secrets whose recovery window has ended are removed.
+	// sweepInterval is how often deleted secrets and archives are removed whose time to be recovered, or to be seen, has ended.
 	sweepInterval = time.Hour
 	// maxSettling is how many ingress points are opened or closed at once.
 	maxSettling = 16
@@ -94,6 +94,7 @@ func (c *Control) maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 			c.retryUnsettled()
 		case <-sweep:
 			c.sweepSecrets(ctx)
+			c.sweepArchives(ctx)
 		}
 	}
 }

@@ -155,7 +155,9 @@ const (
 	countedOpenPoint       = "ingress-point/open"
 	countedAuthorizedPoint = "ingress-point/authorized"
 	countedMTLSPoint       = "ingress-point/mtls"
+	countedArchive         = "archive"
 	countedSecret          = "secret"
+	notCounted             = "" // there is no quota for it
 )
 
 // countedPoint is what a new ingress point is counted as.
@@ -170,7 +172,7 @@ func countedPoint(t mailmanager.IngressPointType) string {
 	}
 }
 
-// quota is how many resources may be counted as that.
+// quota is how many resources may be counted as that; of the zero quota, any number.
 func (l *Limits) quota(counted string) quota {
 	switch counted {
 	case countedRelay:
@@ -185,8 +187,12 @@ func (l *Limits) quota(counted string) quota {
 		return quota{"authorized_ingress_points", l.AuthorizedIngressPoints}
 	case countedMTLSPoint:
 		return quota{"mtls_ingress_points", l.MTLSIngressPoints}
-	default:
+	case countedArchive:
+		return quota{"active_archives", l.ActiveArchives}
+	case countedSecret:
 		return quota{"secrets", l.Secrets}
+	default:
+		return quota{}
 	}
 }
 

@@ -26,10 +26,11 @@ var (
 	kindRuleSet       = kind{"rule-set", "rule set", "rs-", "mailmanager-rule-set", "ruleSetId"}
 	kindTrafficPolicy = kind{"traffic-policy", "traffic policy", "tp-", "mailmanager-traffic-policy", "trafficPolicyId"}
 	kindIngressPoint  = kind{"ingress-point", "ingress point", "inp-", "mailmanager-ingress-point", "ingressPointId"}
+	kindArchive       = kind{"archive", "archive", "a-", "mailmanager-archive", "archiveId"}
 )
 
 // taggable is every kind that has tags.
-var taggable = []kind{kindRelay, kindRuleSet, kindTrafficPolicy, kindIngressPoint}
+var taggable = []kind{kindRelay, kindRuleSet, kindTrafficPolicy, kindIngressPoint, kindArchive}
 
 // Lengths of what follows an id's prefix (Mail Manager, A4).
 const (

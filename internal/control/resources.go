@@ -17,7 +17,14 @@ import (
 // draft is what a call wants to be stored, and what makes it visible once it is.
 type draft struct {
 	store.Creation
-	publish func()
+	publish func() // nil: the data plane does not see it
+}
+
+// show makes what was stored visible.
+func (d *draft) show() {
+	if d.publish != nil {
+		d.publish()
+	}
 }
 
 // errUnchanged ends an update that has nothing to change; it is not an error to the caller.
@@ -52,7 +59,7 @@ func (c *Control) create(ctx context.Context, k kind, req request, build func(st
 		if err != nil {
 			return "", refuseCreate(k, d.Resource.Name, err)
 		}
-		d.publish()
+		d.show()
 		return key.ID, nil
 	})
 }
@@ -83,13 +90,14 @@ func (c *Control) updateLocked(ctx context.Context, k kind, key store.Key, edit 
 		if err != nil {
 			return refuseUpdate(k, d.Resource, err)
 		}
-		d.publish()
+		d.show()
 		return nil
 	}
 	return mailmanager.Errorf(mailmanager.CodeConflict, "The %s %s is being changed by others", k.noun, key.ID)
 }
 
-// remove deletes a resource. That there is none is no error: deletes are idempotent (Mail Manager, section 1.1).
+// remove deletes a resource, and takes it from the data plane by unpublish; nil: that does not see it. That there is none is
+// no error: deletes are idempotent (Mail Manager, section 1.1).
 func (c *Control) remove(ctx context.Context, k kind, key store.Key, unpublish func(Key)) error {
 	defer c.locks.lock(key)()
 	err := c.cfg.Store.Delete(ctx, key)
@@ -99,7 +107,9 @@ func (c *Control) remove(ctx context.Context, k kind, key store.Key, unpublish f
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	unpublish(snapshotKey(key))
+	if unpublish != nil {
+		unpublish(snapshotKey(key))
+	}
 	return nil
 }
 

@@ -323,10 +323,7 @@ func TestSweepRemovesWhatHasEnded(t *testing.T) {
 	}
 	do[secretsmanager.DeleteSecretResponse](p, "DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: ptr("goes")})
 	p.clock.advance(30 * 24 * time.Hour)
-	sweep := make(chan time.Time)
-	go p.Maintain(t.Context(), nil, sweep)
-	sweep <- time.Time{}
-	sweep <- time.Time{} // taken when the one before was served
+	p.sweep()
 	var left []string
 	for r, err := range p.config.Store.All(t.Context(), "secret") {
 		if err != nil {

@@ -43,6 +43,7 @@ func TestTagsOfEveryKind(t *testing.T) {
 		arnOf("mailmanager-rule-set/" + p.ruleSet("rules")),
 		arnOf("mailmanager-traffic-policy/" + p.policy("gate")),
 		arnOf("mailmanager-ingress-point/" + p.point("front")),
+		arnOf("mailmanager-archive/" + p.archive("mail")),
 	} {
 		t.Run(string(*arn), func(t *testing.T) {
 			if err := p.tag(arn, "b", "2", "alchemy::id", "", "c", "3"); err != nil {
@@ -87,7 +88,7 @@ func TestTagRefusals(t *testing.T) {
 		{"a malformed default", point, []string{"sluice:default", "1"}, mailmanager.CodeValidation},
 		{"an unknown resource", arnOf("mailmanager-smtp-relay/r-aaaaaaaaaaaaaaaaaaaaaaaa"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
 		{"a malformed id", arnOf("mailmanager-smtp-relay/1"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
-		{"a kind that is not there yet", arnOf("mailmanager-archive/a-aaaaaaaaaaaaaaaaaaaaaaaa"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
+		{"an unknown archive", arnOf("mailmanager-archive/a-aaaaaaaaaaaaaaaaaaaaaaaa"), []string{"a", "1"}, mailmanager.CodeResourceNotFound},
 	}
 	if err := p.tag(relay, "own", "1"); err != nil {
 		t.Fatal(err)

@@ -14,8 +14,7 @@ import (
 	"sluice/test/harness"
 )
 
-// Together the tests of this file make all 23 operations that are there through the AWS SDK for Go as it is published:
-// Create, Get, List, Update and Delete of four resources, and the three operations of tags.
+// The tests of this file make the operations that are there through the AWS SDK for Go as it is published.
 
 // must fails the test on an error of an operation and returns its output.
 func must[T any](t *testing.T) func(out T, err error) T {
@@ -242,9 +241,51 @@ func TestGoSDKTags(t *testing.T) {
 	}
 }
 
+// archive makes an archive whose retention is not the default one.
+func archive(ctx context.Context, t *testing.T, api *mailmanager.Client, name string) *string {
+	t.Helper()
+	return must[*mailmanager.CreateArchiveOutput](t)(api.CreateArchive(ctx, &mailmanager.CreateArchiveInput{
+		ArchiveName: aws.String(name), Retention: &types.ArchiveRetentionMemberRetentionPeriod{Value: types.RetentionPeriodTwoYears},
+		Tags: []types.Tag{{Key: aws.String("stage"), Value: aws.String("test")}},
+	})).ArchiveId
+}
+
+func TestGoSDKArchive(t *testing.T) {
+	conform.Check(t, "CreateArchive", "GetArchive", "ListArchives", "UpdateArchive", "DeleteArchive")
+	t.Parallel()
+	server := harness.Start(t)
+	ctx, api := t.Context(), server.MailManager()
+	id := archive(ctx, t, api, "mail")
+	_, err := api.CreateArchive(ctx, &mailmanager.CreateArchiveInput{ArchiveName: aws.String("mail")})
+	refused(t, err, "ConflictException")
+	_, err = api.CreateArchive(ctx, &mailmanager.CreateArchiveInput{ArchiveName: aws.String("-")})
+	refused(t, err, "ValidationException")
+	must[*mailmanager.UpdateArchiveOutput](t)(api.UpdateArchive(ctx, &mailmanager.UpdateArchiveInput{ArchiveId: id, ArchiveName: aws.String("post")}))
+	must[*mailmanager.DeleteArchiveOutput](t)(api.DeleteArchive(ctx, &mailmanager.DeleteArchiveInput{ArchiveId: id}))
+	again := archive(ctx, t, api, "post") // Mail Manager, A8
+	_, err = api.UpdateArchive(ctx, &mailmanager.UpdateArchiveInput{ArchiveId: id, ArchiveName: aws.String("other")})
+	refused(t, err, "ConflictException")
+
+	server.Stop(t)
+	api = server.Restart(t).MailManager()
+	got := must[*mailmanager.GetArchiveOutput](t)(api.GetArchive(ctx, &mailmanager.GetArchiveInput{ArchiveId: id}))
+	kept, _ := got.Retention.(*types.ArchiveRetentionMemberRetentionPeriod)
+	if *got.ArchiveName != "post" || got.ArchiveState != types.ArchiveStatePendingDeletion || kept == nil || kept.Value != types.RetentionPeriodTwoYears {
+		t.Errorf("got %+v", got)
+	}
+	list := must[*mailmanager.ListArchivesOutput](t)(api.ListArchives(ctx, &mailmanager.ListArchivesInput{}))
+	if len(list.Archives) != 2 || *list.Archives[1].ArchiveId != *again || list.Archives[1].ArchiveState != types.ArchiveStateActive {
+		t.Errorf("got %+v", list.Archives)
+	}
+	tags := must[*mailmanager.ListTagsForResourceOutput](t)(api.ListTagsForResource(ctx, &mailmanager.ListTagsForResourceInput{ResourceArn: got.ArchiveArn})).Tags
+	if len(tags) != 1 || *tags[0].Key != "stage" {
+		t.Errorf("got %+v", tags)
+	}
+}
+
 func TestGoSDKMeetsAnOperationThatIsNotThereYet(t *testing.T) {
 	t.Parallel()
 	api := harness.Start(t).MailManager()
-	_, err := api.ListArchives(t.Context(), &mailmanager.ListArchivesInput{})
+	_, err := api.StopArchiveSearch(t.Context(), &mailmanager.StopArchiveSearchInput{SearchId: aws.String("s")})
 	refused(t, err, "UnknownOperationException")
 }
