@@ -21,6 +21,9 @@ type Account struct {
 
 	// Limits is a table like [limits], which wins over it and over the profile.
 	Limits control.Limits `toml:"limits"`
+
+	// Throttle is a table like [throttle], which wins over it: its rate over every rate there, those of its operations over those.
+	Throttle Throttle `toml:"throttle"`
 }
 
 var accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
@@ -28,6 +31,9 @@ var accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
 func (c *Config) checkAccounts() error {
 	if err := c.Limits.Check(); err != nil {
 		return usage(fmt.Errorf("[limits]: %w", err), "")
+	}
+	if err := c.Throttle.check(); err != nil {
+		return usage(fmt.Errorf("[throttle]: %w", err), "")
 	}
 	for number, account := range c.Accounts {
 		if !accountNumber.MatchString(number) {
@@ -46,7 +52,10 @@ func (a Account) check() error {
 	default:
 		return fmt.Errorf("profile = %q is none of %s, %s", a.Profile, profileDefault, profileStrict)
 	}
-	return a.Limits.Check()
+	if err := a.Limits.Check(); err != nil {
+		return err
+	}
+	return a.Throttle.check()
 }
 
 // profiles are the profiles of all accounts.

@@ -153,6 +153,9 @@ type Config struct {
 	// Limits is a table of quotas, for each region of an account. What is not set is as the profile has it.
 	Limits control.Limits `kong:"-" toml:"limits"`
 
+	// Throttle is a table of how often an account may call the API. Without it nobody is throttled.
+	Throttle Throttle `kong:"-" toml:"throttle"`
+
 	// Accounts is a table of what accounts have of their own, by their twelve digits.
 	Accounts map[string]Account `kong:"-" toml:"accounts"`
 }
@@ -275,7 +278,7 @@ func (c *Config) settle() error {
 		}
 		c.Listeners, c.Certificates = file.Listeners, file.Certificates
 		c.Authorities, c.Bounces, c.SRS = file.Authorities, file.Bounces, file.SRS
-		c.Limits, c.Accounts = file.Limits, file.Accounts
+		c.Limits, c.Throttle, c.Accounts = file.Limits, file.Throttle, file.Accounts
 	}
 	return c.check()
 }

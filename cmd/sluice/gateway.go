@@ -31,6 +31,7 @@ import (
 	"sluice/internal/spool/pebble"
 	"sluice/internal/srs"
 	"sluice/internal/store/sqlite"
+	"sluice/internal/throttle"
 	"sluice/internal/trace"
 )
 
@@ -267,6 +268,7 @@ func (g *gateway) openAPI(context.Context) error {
 		}),
 		Credentials: s.credentials,
 		Regions:     s.cfg.Regions,
+		Throttle:    throttle.New(s.cfg.rateOf, time.Now()),
 		Log:         s.log,
 		Metrics:     s.registry,
 	})

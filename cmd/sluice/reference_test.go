@@ -74,6 +74,7 @@ var tables = map[string]struct{ file, name, prefix string }{
 	"bounces":      {"config.go", "Bounces", "bounces."},
 	"srs":          {"config.go", "SRS", "srs."},
 	"limits":       {limitsPath, "Limits", "limits."},
+	"throttle":     {"throttle.go", "Throttle", "throttle."},
 	"accounts":     {"accounts.go", "Account", "accounts.ID."},
 }
 

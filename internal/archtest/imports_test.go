@@ -49,6 +49,7 @@ var tiers = map[string]tier{
 	"trace":      adapters,
 	"records":    adapters,
 	"rdns":       adapters,
+	"throttle":   adapters,
 
 	"control":  flow,
 	"ingress":  flow,

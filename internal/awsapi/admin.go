@@ -30,7 +30,7 @@ func (a *api) findAdmin(r *http.Request, operation string) (route, error) {
 	if a.admin == nil || r.Method != http.MethodPost || !adminOperation.MatchString(operation) {
 		return rt, unknownOperation()
 	}
-	rt.label = "admin"
+	rt.label, rt.isAdmin = "admin", true
 	rt.call = func(ctx context.Context, caller Caller, body []byte) ([]byte, error) {
 		return a.callAdmin(ctx, caller, operation, body)
 	}

@@ -27,6 +27,7 @@ type exchange struct {
 	payload   []byte
 	err       error
 	failure   failure
+	wait      time.Duration // after which a throttled caller may come again
 }
 
 // ServeHTTP answers one request and logs one line about it. The line never has any of a body.
@@ -75,6 +76,9 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, x *exchange) (paylo
 		return nil, err
 	}
 	x.caller = Caller{Account: claim.account, Region: claim.region, AccessKeyID: claim.accessKeyID, RequestID: x.requestID, Address: r.RemoteAddr}
+	if err := a.checkRate(x); err != nil {
+		return nil, err
+	}
 	payload, err = x.route.call(r.Context(), x.caller, body)
 	if err != nil && r.Context().Err() != nil {
 		// Nobody reads this; it is not to look like a defect in the log.
@@ -91,6 +95,9 @@ func (a *api) write(w http.ResponseWriter, x *exchange, status int) {
 	h.Set("X-Amzn-Requestid", x.requestID)
 	if x.route.protocol.smithyProtocol != "" {
 		h.Set("Smithy-Protocol", x.route.protocol.smithyProtocol) // Mail Manager, A29: errors too
+	}
+	if x.wait > 0 {
+		setWait(h, x.wait)
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(x.payload) // a caller that went away is no concern of ours

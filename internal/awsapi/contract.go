@@ -3,6 +3,7 @@ package awsapi
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"sluice/internal/mailmanager"
 )
@@ -29,6 +30,13 @@ type Handler interface {
 // exist is answered with mailmanager.CodeUnknownOperation. HandleAdmin is called concurrently.
 type AdminHandler interface {
 	HandleAdmin(ctx context.Context, caller Caller, operation string, input json.RawMessage) (output any, err error)
+}
+
+// Throttle says when a caller asks for too much. Take is called concurrently, once the signature is verified and before the
+// handler: 0 lets the request pass, anything else is how long its caller should wait. The operation has its service in front,
+// as in MailManagerSvc.GetRelay.
+type Throttle interface {
+	Take(account, operation string, now time.Time) (wait time.Duration)
 }
 
 // Credentials finds the secret access key of an access key id, and the account it belongs to. Lookup is called

@@ -26,6 +26,7 @@ type route struct {
 	signingName string
 	operation   string // for the log, also when it does not exist
 	label       string // for metrics; empty when the operation does not exist: callers make up names
+	isAdmin     bool
 	call        func(ctx context.Context, caller Caller, body []byte) ([]byte, error)
 }
 

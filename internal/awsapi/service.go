@@ -1,7 +1,7 @@
 // Package awsapi is the wire of the API and nothing else: it routes requests, verifies their signatures, decodes and
 // validates inputs, calls a Handler, and encodes outputs and errors. It speaks AWS JSON 1.0 and 1.1, Smithy RPC v2 CBOR,
 // the one query operation that clients call before anything else (STS, GetCallerIdentity) and the JSON of the admin API,
-// all on one address (Mail Manager, A29 and A30).
+// all on one address (Mail Manager, A29 and A30). Whom a Throttle holds back is told so in the shape of each service.
 //
 // It leaves out what Sluice has no use for: signatures in the query string, chunked and unsigned payloads, session
 // tokens, SigV4A. Start with New.
@@ -25,6 +25,7 @@ type Config struct {
 	Admin       AdminHandler // nil: there is no admin API
 	Credentials Credentials
 	Regions     []string              // the regions served; empty: any (Mail Manager, A28)
+	Throttle    Throttle              // nil: nobody is throttled (Mail Manager, A15); the admin API never is
 	Now         func() time.Time      // nil: time.Now
 	Log         *slog.Logger          // one line a request
 	Metrics     prometheus.Registerer // nil: nothing is counted
@@ -72,6 +73,7 @@ type api struct {
 	admin    AdminHandler
 	verifier *verifier
 	bodies   *bodyBudget
+	throttle Throttle
 	cborMode cbor.DecMode
 	now      func() time.Time
 	log      *slog.Logger
@@ -90,6 +92,7 @@ func New(cfg Config) http.Handler {
 		admin:    cfg.Admin,
 		verifier: &verifier{credentials: cfg.Credentials, regions: cfg.Regions, now: now},
 		bodies:   newBodyBudget(),
+		throttle: cfg.Throttle,
 		cborMode: newCBORMode(),
 		now:      now,
 		log:      cfg.Log,

@@ -19,13 +19,14 @@ const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 var stsCodes = map[mailmanager.Code]mailmanager.Code{
 	mailmanager.CodeInvalidSignature:   "SignatureDoesNotMatch",
 	mailmanager.CodeUnrecognizedClient: "InvalidClientTokenId",
+	mailmanager.CodeThrottling:         "Throttling",
 }
 
-// codeInvalidAction is STS's name for an operation that it does not have; it is answered with 400.
+// codeInvalidAction is STS's name for an operation that it does not have. It is answered with 400, as is a caller that is throttled.
 const codeInvalidAction mailmanager.Code = "InvalidAction"
 
 func stsStatus(code mailmanager.Code) int {
-	if code == codeInvalidAction {
+	if code == codeInvalidAction || code == mailmanager.CodeThrottling {
 		return http.StatusBadRequest
 	}
 	return code.HTTPStatus()

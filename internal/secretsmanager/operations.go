@@ -25,11 +25,11 @@ const (
 	CodeLimitExceeded    mailmanager.Code = "LimitExceededException"
 )
 
-// HTTPStatus is the status that the code is answered with by this service: 400 for every modelled error, also for
-// ResourceNotFoundException, which is 404 in Mail Manager.
+// HTTPStatus is the status that the code is answered with by this service: 400 for every modelled error, also for those that have
+// another in Mail Manager: ResourceNotFoundException and ThrottlingException.
 func HTTPStatus(code mailmanager.Code) int {
 	switch code {
-	case mailmanager.CodeResourceNotFound, CodeResourceExists, CodeInvalidParameter, CodeInvalidRequest, CodeInvalidNextToken, CodeLimitExceeded:
+	case mailmanager.CodeResourceNotFound, mailmanager.CodeThrottling, CodeResourceExists, CodeInvalidParameter, CodeInvalidRequest, CodeInvalidNextToken, CodeLimitExceeded:
 		return http.StatusBadRequest
 	default:
 		return code.HTTPStatus()

@@ -79,7 +79,7 @@ func TestConstraintsAreChecked(t *testing.T) {
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[mailmanager.Code]int{
-		mailmanager.CodeResourceNotFound: 400, secretsmanager.CodeResourceExists: 400, secretsmanager.CodeInvalidParameter: 400,
+		mailmanager.CodeResourceNotFound: 400, mailmanager.CodeThrottling: 400, secretsmanager.CodeLimitExceeded: 400, secretsmanager.CodeResourceExists: 400, secretsmanager.CodeInvalidParameter: 400,
 		secretsmanager.CodeInvalidRequest: 400, secretsmanager.CodeInvalidNextToken: 400, mailmanager.CodeValidation: 400,
 		mailmanager.CodeInvalidSignature: 403, mailmanager.CodeInternal: 500, mailmanager.CodeUnavailable: 503,
 	} {
