@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"sluice/internal/awsapi"
 )
 
 const (
@@ -35,11 +33,11 @@ type rootCredentials struct {
 }
 
 // Lookup finds the secret of an access key id. The comparison need not be constant in time: a key id is no secret.
-func (c *rootCredentials) Lookup(_ context.Context, keyID string) (awsapi.Key, bool) {
+func (c *rootCredentials) Lookup(_ context.Context, keyID string) (secret, account string, ok bool) {
 	if keyID != c.keyID {
-		return awsapi.Key{}, false
+		return "", "", false
 	}
-	return awsapi.Key{Secret: c.secret, Account: defaultAccount}, true
+	return c.secret, defaultAccount, true
 }
 
 // openRootCredentials takes the root credentials from the environment, else from the data directory, where it makes them

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-
-	"sluice/internal/awsapi"
 )
 
 func environment(values map[string]string) func(string) string {
@@ -101,11 +99,11 @@ func TestRootCredentialsRefused(t *testing.T) {
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	c := &rootCredentials{keyID: "AKSLEXAMPLEEXAMPLE", secret: "secret"}
-	if key, ok := c.Lookup(t.Context(), "AKSLEXAMPLEEXAMPLE"); !ok || key != (awsapi.Key{Secret: "secret", Account: "000000000000"}) {
-		t.Errorf("got %+v, %v", key, ok)
+	if secret, account, ok := c.Lookup(t.Context(), "AKSLEXAMPLEEXAMPLE"); !ok || secret != "secret" || account != "000000000000" {
+		t.Errorf("got %s, %s, %v", secret, account, ok)
 	}
 	for _, unknown := range []string{"", "AKSLEXAMPLEEXAMPLF", "akslexampleexample"} {
-		if _, ok := c.Lookup(t.Context(), unknown); ok {
+		if _, _, ok := c.Lookup(t.Context(), unknown); ok {
 			t.Errorf("%q is known", unknown)
 		}
 	}

@@ -214,7 +214,7 @@ func (g *gateway) openQueue(context.Context) error {
 	}
 	reports := action.Reports{Now: time.Now}
 	processor := process.New(process.Config{
-		RuleSets: g.control, Sources: g.spool, Planner: planner,
+		RuleSets: g.control, Sources: g.spool, Lists: g.control, Planner: planner,
 		Strict: g.profiles.Strict, Logger: s.log, Registerer: s.registry,
 	})
 	g.queue = queue.New(queue.Config{

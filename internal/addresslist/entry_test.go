@@ -6,11 +6,13 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
 
 func TestParse(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "F12", "C2")
 	for _, tt := range []struct{ name, in, want string }{
 		{"address", "jo@example.org", "jo@example.org"},
 		{"case of all of it (C2)", "Jo@Example.ORG", "jo@example.org"},

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"sluice/internal/conform"
 )
 
 // model is a list as section 8 of Mail Manager describes it, without any thought of time: each member is an expression.
@@ -129,6 +131,7 @@ func near(t *rapid.T, key, local, domain string) (string, string) {
 // TestForms shows what members match, one by one.
 func TestForms(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "F12")
 	for _, tt := range []struct {
 		member    string
 		matches   []string

@@ -32,8 +32,9 @@ type verifier struct {
 // claim is what a request says of its sender, as far as it can be checked without the body.
 type claim struct {
 	authorization
-	at  time.Time
-	key Key
+	at      time.Time
+	secret  string
+	account string
 }
 
 // invalid is the error for a signature that does not hold for this request.
@@ -42,30 +43,30 @@ func invalid(text string) error {
 }
 
 // claim checks everything but the signature itself: form, scope, time, signed headers, and that the key is known. The
-// request must be signed for the service. With an error the claim has what could be read.
+// request must be signed for the service.
 func (v *verifier) claim(r *http.Request, service string) (*claim, error) {
 	c := &claim{}
 	var err error
 	if c.authorization, err = authorizationOf(r); err != nil {
-		return c, err
+		return nil, err
 	}
 	if c.at, err = requestTime(r.Header); err != nil {
-		return c, err
+		return nil, err
 	}
 	if err := v.checkTime(c); err != nil {
-		return c, err
+		return nil, err
 	}
 	if err := v.checkScope(c, service); err != nil {
-		return c, err
+		return nil, err
 	}
 	if err := c.checkHeaders(r); err != nil {
-		return c, err
+		return nil, err
 	}
 	var ok bool
-	c.key, ok = v.credentials.Lookup(r.Context(), c.accessKeyID)
+	c.secret, c.account, ok = v.credentials.Lookup(r.Context(), c.accessKeyID)
 	// Sluice gives out no session tokens, so none is known.
 	if !ok || len(r.Header["X-Amz-Security-Token"]) > 0 {
-		return c, mailmanager.Errorf(mailmanager.CodeUnrecognizedClient, "The access key id or the security token is not known here.")
+		return nil, mailmanager.Errorf(mailmanager.CodeUnrecognizedClient, "The access key id or the security token is not known here.")
 	}
 	return c, nil
 }
@@ -132,7 +133,7 @@ func (v *verifier) checkScope(c *claim, service string) error {
 func (c *claim) checkHeaders(r *http.Request) error {
 	for name := range r.Header {
 		lower := strings.ToLower(name)
-		mustSign := lower == "content-type" || strings.HasPrefix(lower, "x-amz-") || strings.HasPrefix(lower, "x-sluice-")
+		mustSign := lower == "content-type" || strings.HasPrefix(lower, "x-amz-")
 		if mustSign && !slices.Contains(c.signedHeaders, lower) {
 			return invalid("The header " + strconv.Quote(lower) + " is not signed.")
 		}
@@ -230,7 +231,7 @@ func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text
 
 // signingKey derives the key that is good for one day, region and service.
 func (c *claim) signingKey() []byte {
-	key := []byte("AWS4" + c.key.Secret)
+	key := []byte("AWS4" + c.secret)
 	for _, part := range []string{c.date, c.region, c.service, scopeTerminator} {
 		key = sign(key, part)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/mailmanager"
 	"sluice/internal/policy"
 	"sluice/internal/rule"
@@ -96,7 +97,33 @@ type Snapshot interface {
 	RuleSet(Key) (*RuleSet, bool)
 	// Relay finds a relay by id or ARN; an ARN of another account or region is not found.
 	Relay(scope Scope, idOrARN string) (*Relay, bool)
+	AddressLists
 }
+
+// AddressLists finds an address list by id or ARN (Mail Manager, A24), with the members that it has now and will have; an
+// ARN of another account or region is not found. A Snapshot is one.
+type AddressLists interface {
+	AddressList(scope Scope, idOrARN string) (*addresslist.List, bool)
+}
+
+// ScopedLists are the address lists of an account and region: what the conditions of its policies and rules can name.
+type ScopedLists struct {
+	Lists AddressLists // nil: there are none
+	Scope Scope
+}
+
+// AddressList implements policy.Lists and rule.Lists.
+func (s *ScopedLists) AddressList(idOrARN string) (*addresslist.List, bool) {
+	if s.Lists == nil {
+		return nil, false
+	}
+	return s.Lists.AddressList(s.Scope, idOrARN)
+}
+
+var (
+	_ policy.Lists = (*ScopedLists)(nil)
+	_ rule.Lists   = (*ScopedLists)(nil)
+)
 
 // Sockets opens and closes the listening sockets of ingress points; ingress implements it. Calls for one ingress point
 // are never made at once; calls for different ones are.

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"sync"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/store"
 )
 
@@ -15,6 +16,7 @@ type snapshot struct {
 	policies table[Policy]
 	ruleSets table[RuleSet]
 	relays   table[Relay]
+	lists    table[addresslist.List]
 	secrets  table[secretPasswords] // by name
 }
 
@@ -36,6 +38,15 @@ func (s *snapshot) Relay(scope Scope, idOrARN string) (*Relay, bool) {
 		id = fromARN
 	}
 	return s.relays.load(Key{Scope: scope, ID: id})
+}
+
+// AddressList implements Snapshot.
+func (s *snapshot) AddressList(scope Scope, idOrARN string) (*addresslist.List, bool) {
+	id := idOrARN
+	if fromARN, ok := kindAddressList.idFromARN(scope, idOrARN); ok {
+		id = fromARN
+	}
+	return s.lists.load(Key{Scope: scope, ID: id})
 }
 
 // Points yields every ingress point of every account and region, in no particular order.

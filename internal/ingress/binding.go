@@ -40,12 +40,13 @@ var (
 )
 
 // binding ties one session to one ingress point, under the policy that was current when the session began (Mail Manager,
-// C8). It is used by the session's goroutine only.
+// C8). The address lists that the policy names are looked up as they are when it decides (Mail Manager, F15). It is used by the session's goroutine only.
 type binding struct {
 	in      *Ingress
 	session *smtpd.Session
 	point   *control.IngressPoint
 	policy  *control.Policy
+	lists   control.ScopedLists
 	facts   policy.Facts
 }
 

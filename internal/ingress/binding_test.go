@@ -3,6 +3,7 @@ package ingress
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
@@ -427,6 +429,71 @@ func TestPolicyIsTakenWhenTheSessionBegins(t *testing.T) {
 	if last := replies[len(replies)-1]; !strings.HasPrefix(last, "550 ") {
 		t.Errorf("new session: %q, want the new policy's 550", last)
 	}
+}
+
+// Mail Manager, F15 and C7: a member counts as soon as it is registered, and a list of another account is none at all.
+func TestAddressListsAreAskedWhenThePolicyDecides(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "C7", "F15")
+	pol, err := policy.Compile(policy.Source{ID: "tp-list", Default: mailmanager.AcceptActionDeny, Statements: []mailmanager.PolicyStatement{
+		{Action: mailmanager.Ptr(mailmanager.AcceptActionAllow), Conditions: []mailmanager.PolicyCondition{listCondition("al-1")}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGateway(t, func(g *gateway, c *Config) {
+		withTLS(t, c)
+		g.plane.policies[testKey("tp-list")] = &control.Policy{Key: testKey("tp-list"), Policy: pol}
+		g.point.PolicyID = "tp-list"
+	})
+	setList := func(key control.Key, members ...string) {
+		list := addresslist.New()
+		for _, key := range members {
+			list.Add(addresslist.FromKey(key))
+		}
+		g.plane.mu.Lock()
+		defer g.plane.mu.Unlock()
+		g.plane.lists = map[control.Key]*addresslist.List{key: list}
+	}
+	ask := func(want string, result policy.Result) {
+		t.Helper()
+		c := call(t, g.address)
+		c.say("EHLO client.test", "250")
+		c.say("MAIL FROM:<a@example.org>", "250")
+		if reply := c.say("RCPT TO:<B@Example.net>", want); strings.HasPrefix(reply, "550") {
+			condition := g.trace.last(t).Refused.Decisions[0].Statements[0].Conditions[0]
+			if condition.Result != result || condition.Seen != "B@Example.net" || condition.Values[0] != "al-1" || (condition.Why != "") != (result == policy.ResultCannotTell) {
+				t.Errorf("got %+v in the trace, want %v", condition, result)
+			}
+		}
+	}
+	ask("550", policy.ResultCannotTell)
+	setList(control.Key{Scope: control.Scope{Account: "111111111111", Region: testScope.Region}, ID: "al-1"}, "b@example.net")
+	ask("550", policy.ResultCannotTell)
+	setList(testKey("al-1"), "c@example.net")
+	ask("550", policy.ResultNoMatch)
+
+	running := call(t, g.address)
+	if err := running.secure(&tls.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	running.say("MAIL FROM:<a@example.org>", "250")
+	running.say("RCPT TO:<b@example.net>", "550")
+	list, _ := g.plane.AddressList(testScope, "al-1")
+	list.Add(addresslist.FromKey("b@example.net"))
+	ask("250", policy.ResultMatch)
+	running.say("RCPT TO:<b@example.net>", "250")
+	list.Remove(addresslist.FromKey("b@example.net"))
+	ask("550", policy.ResultNoMatch)
+}
+
+func listCondition(list mailmanager.AddressListArn) mailmanager.PolicyCondition {
+	return mailmanager.PolicyCondition{BooleanExpression: &mailmanager.IngressBooleanExpression{
+		Operator: mailmanager.Ptr(mailmanager.IngressBooleanOperatorIsTrue),
+		Evaluate: &mailmanager.IngressBooleanToEvaluate{IsInAddressList: &mailmanager.IngressIsInAddressList{
+			Attribute: mailmanager.Ptr(mailmanager.IngressAddressListEmailAttributeRecipient), AddressLists: []mailmanager.AddressListArn{list},
+		}},
+	}}
 }
 
 // Mail Manager, B19: several points on one listener are told apart by the tag sluice:default; without one, MAIL gets 421.

@@ -134,7 +134,7 @@ func (in host) Secured(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smt
 		v.certificate = trust.Facts(s.TLS.Certificates[0])
 	}
 	if b, ok := s.Binding.(*binding); ok {
-		b.facts = PolicyFacts(s.Remote.Addr(), s.TLS.Version)
+		b.facts = PolicyFacts(s.Remote.Addr(), s.TLS.Version, &b.lists)
 		return b, nil
 	}
 	points, err := in.control()
@@ -212,13 +212,15 @@ func (in *Ingress) bind(points Points, s *smtpd.Session, p *control.IngressPoint
 	if !ok {
 		return nil, in.refuseSession(s, p, replyUnavailable.Because(errNoPolicy))
 	}
-	return &binding{in: in, session: s, point: p, policy: pol, facts: PolicyFacts(client, s.TLS.Version)}, nil
+	b := &binding{in: in, session: s, point: p, policy: pol, lists: control.ScopedLists{Lists: points, Scope: p.Scope}}
+	b.facts = PolicyFacts(client, s.TLS.Version, &b.lists)
+	return b, nil
 }
 
-// PolicyFacts are what a traffic policy sees of a session: the client's address and the TLS version as SMTP knows it, which
-// is empty in clear.
-func PolicyFacts(client netip.Addr, tlsVersion string) policy.Facts {
-	return policy.Facts{Client: client.Unmap(), TLS: policyTLS[tlsVersion]} // IPv4-mapped IPv6 is IPv4 (Mail Manager, C3)
+// PolicyFacts are what a traffic policy sees of a session: the client's address, the TLS version as SMTP knows it, which
+// is empty in clear, and the address lists that its conditions can name.
+func PolicyFacts(client netip.Addr, tlsVersion string, lists policy.Lists) policy.Facts {
+	return policy.Facts{Client: client.Unmap(), TLS: policyTLS[tlsVersion], Lists: lists} // IPv4-mapped IPv6 is IPv4 (Mail Manager, C3)
 }
 
 // policyTLS are the TLS versions as traffic policies name them.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/smtpd"
@@ -48,6 +49,7 @@ type plane struct {
 	points   map[control.Key]*control.IngressPoint
 	policies map[control.Key]*control.Policy
 	rules    map[control.Key]*control.RuleSet
+	lists    map[control.Key]*addresslist.List
 
 	passwords map[string]string // by the point's id
 	checks    atomic.Int64      // of passwords
@@ -93,6 +95,13 @@ func (p *plane) Policy(k control.Key) (*control.Policy, bool) {
 func (p *plane) RuleSet(k control.Key) (*control.RuleSet, bool) {
 	rules, ok := p.rules[k]
 	return rules, ok
+}
+
+func (p *plane) AddressList(scope control.Scope, id string) (*addresslist.List, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list, ok := p.lists[control.Key{Scope: scope, ID: id}]
+	return list, ok
 }
 
 var testScope = control.Scope{Account: "000000000000", Region: "us-east-1"}

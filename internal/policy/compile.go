@@ -74,6 +74,7 @@ func (p *Policy) MaxSize() int64 { return p.maxSize }
 const (
 	whyAction    = "Member must satisfy enum value set: [ALLOW, DENY]"
 	whyEmpty     = "Member must have length greater than or equal to 1"
+	whyOne       = "Member must have length equal to 1"
 	whyUnion     = "Member must have exactly one supported key"
 	whyOperator  = "Member must be an operator of this expression"
 	whyAttribute = "Member must be an attribute of this expression"
@@ -181,7 +182,8 @@ func compileTLS(path string, e *mailmanager.IngressTlsProtocolExpression) (condi
 
 func compileBoolean(path string, e *mailmanager.IngressBooleanExpression) (condition, error) {
 	operator := string(mailmanager.Value(e.Operator))
-	if _, ok := match.NewBoolean(operator); !ok {
+	want, ok := match.NewBoolean(operator)
+	if !ok {
 		return condition{}, match.Invalid(path+".operator", whyOperator)
 	}
 	switch {
@@ -190,7 +192,15 @@ func compileBoolean(path string, e *mailmanager.IngressBooleanExpression) (condi
 		values := []string{string(mailmanager.Value(a.Analyzer)), string(mailmanager.Value(a.ResultField))}
 		return condition{attributeAddon, operator, values, blindTest(whyNoAddons)}, nil
 	case e.Evaluate != nil && e.Evaluate.IsInAddressList != nil:
-		return condition{attributeList, operator, texts(e.Evaluate.IsInAddressList.AddressLists), blindTest(whyNoLists)}, nil
+		to := e.Evaluate.IsInAddressList
+		lists := texts(to.AddressLists)
+		switch {
+		case len(lists) != 1:
+			return condition{}, match.Invalid(path+".evaluate.isInAddressList.addressLists", whyOne)
+		case mailmanager.Value(to.Attribute) != mailmanager.IngressAddressListEmailAttributeRecipient:
+			return condition{}, match.Invalid(path+".evaluate.isInAddressList.attribute", whyAttribute)
+		}
+		return condition{attributeList, operator, lists, listTest{lists[0], want}}, nil
 	}
 	return condition{}, match.Invalid(path+".evaluate", whyUnion)
 }

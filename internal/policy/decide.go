@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
 	"sluice/internal/message"
@@ -18,9 +19,8 @@ func (p *Policy) Decide(f *Facts, recipient string) Decision {
 	if len(p.statements) == 0 {
 		return d
 	}
-	var room [usualPathOctets]byte
 	s := subject{facts: f, recipient: message.Unquoted(recipient)}
-	s.folded = match.FoldASCII.Append(room[:0], []byte(s.recipient))
+	s.folded = match.FoldASCII.Append(s.room[:0], []byte(s.recipient))
 	d.Statements = make([]StatementReason, 0, len(p.statements))
 	conditions := make([]ConditionReason, 0, p.conditions) // one allocation, shared out among the statements
 	for i := range p.statements {
@@ -70,6 +70,17 @@ type subject struct {
 	recipient string // unquoted (S7), plus-tag and all: Mail Manager, section 3
 	folded    []byte
 	client    string // the client's address as text, made when first needed
+	member    []byte // the recipient as address lists have it, made when first needed
+
+	room, memberRoom [usualPathOctets]byte
+}
+
+// asMember is the recipient as address lists have it.
+func (s *subject) asMember() []byte {
+	if s.member == nil {
+		s.member = addresslist.AppendFolded(s.memberRoom[:0], s.recipient)
+	}
+	return s.member
 }
 
 func (s *subject) clientText() string {
@@ -102,7 +113,7 @@ const (
 	whyOtherFamily = "the client's address is of the other family"
 	whyNoClient    = "the client's address is not known"
 	whyNoAddons    = "add-ons are not available"
-	whyNoLists     = "address lists are not available"
+	whyNoList      = "the address list does not exist"
 )
 
 type recipientTest struct{ strings match.Strings }
@@ -138,7 +149,23 @@ func (t tlsTest) of(s *subject) finding {
 	return found(t.tls.Holds(string(s.facts.TLS)), string(s.facts.TLS))
 }
 
-// blindTest is a condition whose answer is not to be had: it is false in both senses and says why (Mail Manager, C6, C7).
+// listTest asks for an address list as it is now (Mail Manager, F15). One that does not exist cannot tell, so that it
+// neither allows nor denies by accident (Mail Manager, C7).
+type listTest struct {
+	list string
+	want bool
+}
+
+func (t listTest) of(s *subject) finding {
+	if s.facts.Lists != nil {
+		if list, ok := s.facts.Lists.AddressList(t.list); ok {
+			return found(list.Contains(s.asMember()) == t.want, s.recipient)
+		}
+	}
+	return finding{result: ResultCannotTell, seen: s.recipient, why: whyNoList}
+}
+
+// blindTest is a condition whose answer is not to be had: it is false in both senses and says why (Mail Manager, C6).
 type blindTest string
 
 func (t blindTest) of(*subject) finding {

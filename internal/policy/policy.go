@@ -6,6 +6,7 @@ package policy
 import (
 	"net/netip"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
 )
@@ -17,6 +18,13 @@ const MaxMessageOctets = 40 << 20
 type Facts struct {
 	Client netip.Addr
 	TLS    mailmanager.IngressTlsProtocolAttribute // empty in clear
+	Lists  Lists                                   // nil: there are none
+}
+
+// Lists finds address lists as they are now, by what a condition names: an ARN or an id (Mail Manager, A24). It is asked
+// for each condition that gets its turn, and must answer without waiting.
+type Lists interface {
+	AddressList(idOrARN string) (*addresslist.List, bool)
 }
 
 // Result is what became of a condition. "Cannot tell" is never quietly "no match".

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 )
@@ -68,8 +69,31 @@ func booleanIs(operator string, to *mailmanager.IngressBooleanToEvaluate) mailma
 func listIs(operator string) mailmanager.PolicyCondition {
 	return booleanIs(operator, &mailmanager.IngressBooleanToEvaluate{IsInAddressList: &mailmanager.IngressIsInAddressList{
 		Attribute:    mailmanager.Ptr(mailmanager.IngressAddressListEmailAttributeRecipient),
-		AddressLists: []mailmanager.AddressListArn{"arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"},
+		AddressLists: []mailmanager.AddressListArn{listARN},
 	}})
+}
+
+const listARN = "arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"
+
+// lists are address lists by their ARNs.
+type lists map[string]*addresslist.List
+
+func (l lists) AddressList(idOrARN string) (*addresslist.List, bool) {
+	list, ok := l[idOrARN]
+	return list, ok
+}
+
+func listOf(t testing.TB, members ...string) *addresslist.List {
+	t.Helper()
+	l := addresslist.New()
+	for _, text := range members {
+		e, err := addresslist.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Add(e)
+	}
+	return l
 }
 
 func addonIs(operator string) mailmanager.PolicyCondition {
@@ -104,6 +128,9 @@ func TestConditions(t *testing.T) {
 	t.Parallel()
 	conform.Check(t, "C1", "C2", "C3", "C4", "C6", "C7")
 	v4, v6, none := facts("192.0.2.1", "TLS1_2"), facts("2001:db8::1", "TLS1_3"), facts("", "")
+	withList, otherList := facts("192.0.2.1", ""), facts("192.0.2.1", "")
+	withList.Lists = lists{listARN: listOf(t, "jo@a", "jo@bücher.example", "*.example.org")}
+	otherList.Lists = lists{listARN + "2": listOf(t, "jo@a")}
 	tests := []struct {
 		name      string
 		condition mailmanager.PolicyCondition
@@ -165,8 +192,18 @@ func TestConditions(t *testing.T) {
 		{"C6 add-on, false", addonIs("IS_FALSE"), v4, "a@a", ResultCannotTell, "", false, false},
 		{"C6 add-on text", addonText("NOT_EQUALS"), v4, "a@a", ResultCannotTell, "", false, false},
 		{"C6 add-on, IPv6 client", addonIs("IS_FALSE"), v6, "a@a", ResultCannotTell, "", false, false},
-		{"C7 list", listIs("IS_TRUE"), v4, "a@a", ResultCannotTell, "", false, false},
-		{"C7 list, false", listIs("IS_FALSE"), v4, "a@a", ResultCannotTell, "", false, false},
+		{"C7 no lists", listIs("IS_TRUE"), v4, "a@a", ResultCannotTell, "a@a", false, false},
+		{"C7 no such list", listIs("IS_TRUE"), otherList, "jo@a", ResultCannotTell, "jo@a", false, false},
+		{"C7 no such list, false", listIs("IS_FALSE"), otherList, "jo@a", ResultCannotTell, "jo@a", false, false},
+		{"list", listIs("IS_TRUE"), withList, "jo@a", ResultMatch, "jo@a", true, true},
+		{"list, false", listIs("IS_FALSE"), withList, "jo@a", ResultNoMatch, "jo@a", false, false},
+		{"list without it", listIs("IS_TRUE"), withList, "jo+tag@a", ResultNoMatch, "jo+tag@a", false, false},
+		{"list without it, false", listIs("IS_FALSE"), withList, "jo+tag@a", ResultMatch, "jo+tag@a", true, true},
+		{"C2 list", listIs("IS_TRUE"), withList, "JO@A", ResultMatch, "JO@A", true, true},
+		{"S7 list", listIs("IS_TRUE"), withList, `"jo"@a`, ResultMatch, "jo@a", true, true},
+		{"S24 list", listIs("IS_TRUE"), withList, "jo@xn--bcher-kva.example", ResultMatch, "jo@xn--bcher-kva.example", true, true},
+		{"list of subdomains", listIs("IS_TRUE"), withList, "a@b.example.org", ResultMatch, "a@b.example.org", true, true},
+		{"list of subdomains, domain", listIs("IS_TRUE"), withList, "a@example.org", ResultNoMatch, "a@example.org", false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -226,11 +263,39 @@ func TestDecisionAsTrace(t *testing.T) {
 	want := `{"recipient":"B@b","action":"ALLOW","by":0,"statements":[` +
 		`{"index":1,"action":"DENY","conditions":[` +
 		`{"attribute":"RECIPIENT","operator":"EQUALS","values":["a@a","b@b"],"seen":"B@b","result":"MATCH"},` +
-		`{"attribute":"IN_ADDRESS_LIST","operator":"IS_TRUE","values":["arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"],"seen":"","result":"CANNOT_TELL","why":"address lists are not available"}],"matched":false},` +
+		`{"attribute":"IN_ADDRESS_LIST","operator":"IS_TRUE","values":["arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"],"seen":"B@b","result":"CANNOT_TELL","why":"the address list does not exist"}],"matched":false},` +
 		`{"index":2,"action":"DENY","conditions":[` +
-		`{"attribute":"IN_ADDRESS_LIST","operator":"IS_FALSE","values":["arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"],"seen":"","result":"CANNOT_TELL","why":"address lists are not available"}],"matched":false}]}`
+		`{"attribute":"IN_ADDRESS_LIST","operator":"IS_FALSE","values":["arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"],"seen":"B@b","result":"CANNOT_TELL","why":"the address list does not exist"}],"matched":false}]}`
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v\nwant %s", got, err, want)
+	}
+}
+
+// A policy that is compiled once meets the members that there are when it decides (Mail Manager, F15).
+func TestListsAreAskedEachTime(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "F15")
+	p := compile(t, Source{Default: deny, Statements: []mailmanager.PolicyStatement{statementOf(allow, listIs("IS_TRUE"))}})
+	list := listOf(t)
+	f := facts("192.0.2.1", "")
+	all := lists{}
+	f.Lists = all
+	member := addresslist.FromKey("jo@a")
+	for i, step := range []struct {
+		change func()
+		want   Result
+	}{
+		{func() {}, ResultCannotTell},
+		{func() { all[listARN] = list }, ResultNoMatch},
+		{func() { list.Add(member) }, ResultMatch},
+		{func() { list.Remove(member) }, ResultNoMatch},
+		{func() { delete(all, listARN) }, ResultCannotTell},
+	} {
+		step.change()
+		d := p.Decide(f, "jo@a")
+		if c := d.Statements[0].Conditions[0]; c.Result != step.want || d.Allowed() != (step.want == ResultMatch) || !slices.Equal(c.Values, []string{listARN}) {
+			t.Errorf("step %d: got %+v, want %v", i, d, step.want)
+		}
 	}
 }
 
@@ -278,6 +343,9 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	noAttribute := recipientIs("EQUALS", secret)
 	noAttribute.StringExpression.Evaluate = nil
+	noList, noListAttribute := listIs("IS_TRUE"), listIs("IS_TRUE")
+	noList.BooleanExpression.Evaluate.IsInAddressList.AddressLists = nil
+	noListAttribute.BooleanExpression.Evaluate.IsInAddressList.Attribute = nil
 	noV6, noTLS := clientV6("CIDR_MATCHES", "::/0"), tlsIs("IS", "TLS1_2")
 	noV6.Ipv6Expression.Evaluate, noTLS.TlsExpression.Evaluate = nil, nil
 	tests := []struct {
@@ -302,6 +370,8 @@ func TestCompileRefuses(t *testing.T) {
 		{"TLS operator", tlsIs("EQUALS", "TLS1_2"), ".tlsExpression"},
 		{"no TLS attribute", noTLS, ".tlsExpression.evaluate"},
 		{"boolean operator", listIs("IS"), ".booleanExpression.operator"},
+		{"no list", noList, ".booleanExpression.evaluate.isInAddressList.addressLists"},
+		{"no attribute of a list", noListAttribute, ".booleanExpression.evaluate.isInAddressList.attribute"},
 		{"no boolean attribute", booleanIs("IS_TRUE", nil), ".booleanExpression.evaluate"},
 		{"empty boolean attribute", booleanIs("IS_TRUE", &mailmanager.IngressBooleanToEvaluate{}), ".booleanExpression.evaluate"},
 	}
@@ -394,6 +464,11 @@ func TestDecideAllocatesLittle(t *testing.T) {
 	p, f := usual(t), facts("192.0.2.1", "TLS1_3")
 	if got := testing.AllocsPerRun(10, func() { p.Decide(f, "jo.smith@example.org") }); got > 5 {
 		t.Errorf("got %v allocations for a decision of 3 statements", got)
+	}
+	f.Lists = lists{listARN: listOf(t, "jo.smith@example.org")}
+	listed := compile(t, Source{Default: deny, Statements: []mailmanager.PolicyStatement{statementOf(allow, listIs("IS_TRUE"))}})
+	if got := testing.AllocsPerRun(10, func() { listed.Decide(f, "jo.smith@example.org") }); got > 3 {
+		t.Errorf("got %v allocations for a decision by a list", got)
 	}
 	none := compile(t, Source{Default: allow})
 	if got := testing.AllocsPerRun(10, func() { none.Decide(f, "jo.smith@example.org") }); got != 0 {

@@ -58,6 +58,7 @@ type Sources interface {
 type Config struct {
 	RuleSets RuleSets
 	Sources  Sources
+	Lists    control.AddressLists // nil: there are none
 	Planner  Planner
 	// Strict reports whether an account has the profile aws-strict: its unrouted mail is discarded, with a log record (Mail
 	// Manager, D7). nil: none has.
@@ -82,7 +83,7 @@ func New(cfg Config) *Processor {
 		cannotTell: prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_rule_condition_cannot_tell_total", Help: "Rule conditions that could not be told."}),
 		unrouted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "mailmanager_recipients_unrouted_total", Help: "Recipients that no rule routed."}),
 	}
-	p.evaluations.New = func() any { return new(evaluation) }
+	p.evaluations.New = func() any { return &evaluation{lists: control.ScopedLists{Lists: cfg.Lists}} }
 	if cfg.Registerer != nil {
 		cfg.Registerer.MustRegister(p.cannotTell, p.unrouted)
 	}
@@ -219,15 +220,18 @@ type evaluation struct {
 	cursor  rule.Cursor
 	reasons rule.Reasons
 	facts   rule.Facts
+	lists   control.ScopedLists
 }
 
 // begin makes ready for a message, at the point where its item stands.
 func (e *evaluation) begin(t Task) error {
 	m := t.Message
 	e.set = t.Set
+	e.lists.Scope = control.Scope{Account: m.Session.Account, Region: m.Session.Region}
 	e.facts = rule.Facts{
 		ReversePath: m.Envelope.ReversePath.Received, Hello: m.Session.Hello, Client: m.Session.Client.Addr(),
 		TLS: m.Session.TLSVersion != "", TLSWrapped: m.Session.TLSWrapped, Certificate: m.Session.Certificate, Size: m.Size, Header: t.Header,
+		Lists: &e.lists,
 	}
 	e.reasons.Reset()
 	if t.Item.Cursor != nil {

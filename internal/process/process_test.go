@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"sluice/internal/addresslist"
 	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
@@ -53,6 +56,12 @@ type plane struct {
 	sources map[spool.Hash][]byte
 	err     error
 	reads   int
+	lists   map[control.Key]*addresslist.List
+}
+
+func (p *plane) AddressList(scope control.Scope, id string) (*addresslist.List, bool) {
+	list, ok := p.lists[control.Key{Scope: scope, ID: id}]
+	return list, ok
 }
 
 func (p *plane) RuleSet(key control.Key) (*control.RuleSet, bool) {
@@ -93,7 +102,7 @@ func newPlane(t *testing.T, rules []mailmanager.Rule) (*plane, spool.Hash) {
 
 func newProcessor(p *plane, strict bool) *Processor {
 	return New(Config{
-		RuleSets: p, Sources: sources{p}, Planner: planner{known: []string{rule.ActionRelay}}, Strict: func(string) bool { return strict },
+		RuleSets: p, Sources: sources{p}, Lists: p, Planner: planner{known: []string{rule.ActionRelay}}, Strict: func(string) bool { return strict },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }
@@ -477,6 +486,53 @@ func TestRulesSeeTheCertificate(t *testing.T) {
 	for i, result := range run(t, newProcessor(p, false), works...) {
 		if got, want := len(result.Next) == 1, i == 0; got != want {
 			t.Errorf("message %d: got routed %v, want %v", i, got, want)
+		}
+	}
+}
+
+// Rules see the address lists of the message's account and region as they are now, and no others (Mail Manager, F15 and
+// D20); what could not be told is counted.
+func TestRulesSeeTheAddressLists(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "D20", "F15")
+	p, hash := newPlane(t, []mailmanager.Rule{{
+		Conditions: []mailmanager.RuleCondition{{BooleanExpression: &mailmanager.RuleBooleanExpression{
+			Operator: mailmanager.Ptr(mailmanager.RuleBooleanOperatorIsTrue),
+			Evaluate: &mailmanager.RuleBooleanToEvaluate{IsInAddressList: &mailmanager.RuleIsInAddressList{
+				Attribute: mailmanager.Ptr(mailmanager.RuleAddressListEmailAttributeRecipient), AddressLists: []mailmanager.AddressListArn{"al-1"},
+			}},
+		}}},
+		Actions: []mailmanager.RuleAction{relayTo("r-a")},
+	}})
+	list := addresslist.New()
+	p.lists = map[control.Key]*addresslist.List{{Scope: testKey.Scope, ID: "al-1"}: list}
+	processor := newProcessor(p, false)
+	for i, step := range []struct {
+		change     func()
+		account    string
+		routed     string
+		cannotTell float64
+	}{
+		{func() {}, testKey.Account, "", 0},
+		{func() { list.Add(addresslist.FromKey("x@a.example")) }, testKey.Account, "x@a.example", 0},
+		{func() {}, "111111111111", "", 1},
+		{func() { list.Add(addresslist.FromKey("@b.example")) }, testKey.Account, "x@a.example y@b.example", 0},
+		{func() { list.Remove(addresslist.FromKey("x@a.example")) }, testKey.Account, "y@b.example", 0},
+		{func() { clear(p.lists) }, testKey.Account, "", 1},
+	} {
+		step.change()
+		before := testutil.ToFloat64(processor.cannotTell)
+		w := work(t, hash, contents{text: content}, "x@a.example", "y@b.example")
+		w.Message.Session.Account = step.account
+		var routed []string
+		for _, item := range run(t, processor, w)[0].Next {
+			routed = append(routed, message.Addresses(item.Recipients)...)
+		}
+		if got := strings.Join(routed, " "); got != step.routed {
+			t.Errorf("step %d: got %q, want %q", i, got, step.routed)
+		}
+		if got := testutil.ToFloat64(processor.cannotTell) - before; got < step.cannotTell || step.cannotTell == 0 && got > 0 {
+			t.Errorf("step %d: counted %v, want %v", i, got, step.cannotTell)
 		}
 	}
 }

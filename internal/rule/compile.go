@@ -44,6 +44,7 @@ const (
 
 // What is wrong with a value.
 const (
+	whyOne       = "Member must have length equal to 1"
 	whyUnion     = "Member must have exactly one supported key"
 	whyOperator  = "Member must be an operator of this expression"
 	whyAttribute = "Member must be an attribute of this expression"
@@ -54,7 +55,7 @@ const (
 const (
 	whyNoVerdicts = "SPF and DKIM verdicts are not available"
 	whyNoDMARC    = "DMARC results are not available"
-	whyNoLists    = "address lists are not available"
+	whyNoList     = "the address list does not exist"
 	whyNoAddons   = "add-ons are not available"
 	whyNoClient   = "the client's address is not known"
 )
@@ -211,7 +212,7 @@ func (s *Set) compileBoolean(path string, e *mailmanager.RuleBooleanExpression) 
 		return blind(attributeAddon, c.operator, values, whyNoAddons), nil
 	}
 	if l := to.IsInAddressList; l != nil {
-		return blind(attributeList, c.operator, append([]string{string(mailmanager.Value(l.Attribute))}, texts(l.AddressLists)...), whyNoLists), nil
+		return s.compileList(path+".evaluate.isInAddressList", l, c.operator, want)
 	}
 	c.attribute = string(mailmanager.Value(to.Attribute))
 	switch mailmanager.Value(to.Attribute) {

@@ -42,6 +42,10 @@ func TestCompileRefusesConditions(t *testing.T) {
 	}
 	noNumber := sizeCondition("EQUALS", 1)
 	noNumber.NumberExpression.Value = nil
+	noList, twoLists, noAttribute := listCondition("IS_TRUE"), listCondition("IS_TRUE"), listCondition("IS_TRUE")
+	noList.BooleanExpression.Evaluate.IsInAddressList.AddressLists = nil
+	twoLists.BooleanExpression.Evaluate.IsInAddressList.AddressLists = []mailmanager.AddressListArn{"a", "b"}
+	noAttribute.BooleanExpression.Evaluate.IsInAddressList.Attribute = nil
 	tests := []struct {
 		name      string
 		condition mailmanager.RuleCondition
@@ -58,6 +62,12 @@ func TestCompileRefusesConditions(t *testing.T) {
 		{"no certificate values", certificateCondition("CN", "EQUALS"), ".stringExpression.values"},
 		{"boolean operator", booleanCondition("TLS", "IS"), ".booleanExpression.operator"},
 		{"boolean attribute", booleanCondition("SECURE", "IS_TRUE"), ".booleanExpression.evaluate"},
+		{"list operator", listCondition("IS"), ".booleanExpression.operator"},
+		{"no list", noList, ".booleanExpression.evaluate.isInAddressList.addressLists"},
+		{"two lists", twoLists, ".booleanExpression.evaluate.isInAddressList.addressLists"},
+		{"no attribute of a list", noAttribute, ".booleanExpression.evaluate.isInAddressList.attribute"},
+		{"attribute that is no address", inListCondition("SUBJECT", "IS_TRUE"), ".booleanExpression.evaluate.isInAddressList.attribute"},
+		{"attribute that is a host", inListCondition("HELO", "IS_TRUE"), ".booleanExpression.evaluate.isInAddressList.attribute"},
 		{"no boolean attribute", nowhere(booleanCondition("TLS", "IS_TRUE")), ".booleanExpression.evaluate"},
 		{"number operator", sizeCondition("IS", 1), ".numberExpression.operator"},
 		{"no number", noNumber, ".numberExpression.value"},

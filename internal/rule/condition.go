@@ -18,7 +18,7 @@ type test interface {
 }
 
 // Compile-time list of the kinds of conditions.
-var _ = []test{(*stringTest)(nil), (*recipientTest)(nil), (*receiptTest)(nil), (*tlsTest)(nil), (*sizeTest)(nil), (*networkTest)(nil), blindTest{}}
+var _ = []test{(*stringTest)(nil), (*recipientTest)(nil), (*listTest)(nil), (*recipientListTest)(nil), (*receiptTest)(nil), (*tlsTest)(nil), (*sizeTest)(nil), (*networkTest)(nil), blindTest{}}
 
 // stringTest compares an operand of the message.
 type stringTest struct {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/match"
@@ -61,8 +62,9 @@ func TestConditions(t *testing.T) {
 		{"D20 SPF", verdictCondition("SPF", "EQUALS"), match.CannotTell, ""},
 		{"D20 DKIM, not", verdictCondition("DKIM", "NOT_EQUALS"), match.CannotTell, ""},
 		{"D20 DMARC", dmarcCondition("NOT_EQUALS"), match.CannotTell, ""},
-		{"D20 list", listCondition("IS_TRUE"), match.CannotTell, ""},
-		{"D20 list, false", listCondition("IS_FALSE"), match.CannotTell, ""},
+		{"D20 list", listCondition("IS_TRUE"), match.CannotTell, "Jo@Example.org"},
+		{"D20 list, false", listCondition("IS_FALSE"), match.CannotTell, "Jo@Example.org"},
+		{"D20 list of recipients", inListCondition("RECIPIENT", "IS_FALSE"), match.CannotTell, ""},
 		{"D20 add-on", onAddon(booleanCondition("", "IS_TRUE")), match.CannotTell, ""},
 		{"D20 add-on text", onAddon(text("FROM", "NOT_EQUALS", "a")), match.CannotTell, ""},
 		{"D20 add-on verdict", onAddon(verdictCondition("SPF", "EQUALS")), match.CannotTell, ""},
@@ -91,6 +93,93 @@ func TestConditions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Every attribute that can be looked for in an address list.
+func TestListConditions(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "D8", "D9", "F12")
+	header := strings.Replace(sampleHeader, "X-Empty", "X-Other", 1)
+	tests := []struct {
+		name      string
+		attribute mailmanager.RuleAddressListEmailAttribute
+		members   []string
+		in        bool
+		seen      string
+	}{
+		{"recipient", "RECIPIENT", []string{"user+tag@example.com"}, true, ""},
+		{"recipient without its tag", "RECIPIENT", []string{"user@example.com"}, false, ""},
+		{"recipient by its beginning", "RECIPIENT", []string{"user*@example.com"}, true, ""},
+		{"recipient by its domain", "RECIPIENT", []string{"Example.COM"}, true, ""},
+		{"recipient of a subdomain", "RECIPIENT", []string{"*.example.com", "*.sub.example.com"}, false, ""},
+		{"reverse-path", "MAIL_FROM", []string{"JO@example.org"}, true, "jo@example.org"},
+		{"reverse-path of others", "MAIL_FROM", []string{"joe@example.org", "@example.com"}, false, "jo@example.org"},
+		{"author", "FROM", []string{"jo@example.org"}, true, "Jo@Example.org"},
+		{"author by the name shown (D8)", "FROM", []string{"smith"}, false, "Jo@Example.org"},
+		{"sender", "SENDER", []string{"*@example.org"}, true, "office@example.org"},
+		{"D9 any of three", "TO", []string{"nobody@example.net", "b@example.net"}, true, "john@example.com|a@example.com|b@example.net"},
+		{"D9 none of three", "TO", []string{"c@example.com", "*.net.example"}, false, "john@example.com|a@example.com|b@example.net"},
+		{"S7 quoted, in the second field", "CC", []string{"d@example.com"}, true, "c@example.com|d@example.com"},
+		{"empty list", "CC", nil, false, "c@example.com|d@example.com"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := factsOf(header)
+			f.Lists = listOf(t, tt.members...)
+			for operator, want := range map[string]bool{"IS_TRUE": tt.in, "IS_FALSE": !tt.in} {
+				r := mailmanager.Rule{Actions: actions(drop()), Conditions: conditions(inListCondition(tt.attribute, operator))}
+				out := evaluate(compile(t, r), f, recipientsOf("user+tag@example.com"), nil)
+				c := out.Reasons[0].Conditions[0]
+				if c.Result != match.Of(want) || strings.Join(c.Seen, "|") != tt.seen || (len(out.Reasons[0].Matched) == 1) != want {
+					t.Errorf("%s: got %+v, want %v of %q", operator, out.Reasons[0], want, tt.seen)
+				}
+				if c.Attribute != "IN_ADDRESS_LIST" || strings.Join(c.Values, " ") != string(tt.attribute)+" "+listARN {
+					t.Errorf("%s: got %+v", operator, c)
+				}
+			}
+		})
+	}
+}
+
+// TestListOfWhatIsNotThere: no address is in no list (Mail Manager, D9).
+func TestListOfWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	f := factsOf("Subject: a\r\n\r\n")
+	f.Lists, f.ReversePath = listOf(t, "example.org"), ""
+	for _, attribute := range []mailmanager.RuleAddressListEmailAttribute{"MAIL_FROM", "FROM", "SENDER", "TO", "CC"} {
+		if matches(t, f, nil, "a@a", inListCondition(attribute, "IS_TRUE")) || !matches(t, f, nil, "a@a", inListCondition(attribute, "IS_FALSE")) {
+			t.Errorf("%s: what is not there is in a list", attribute)
+		}
+	}
+}
+
+// TestListsDistinguishRecipients: a rule set that is compiled once decides for each recipient, by the members that there
+// are then (Mail Manager, F15).
+func TestListsDistinguishRecipients(t *testing.T) {
+	t.Parallel()
+	s := compile(t, mailmanager.Rule{Conditions: conditions(inListCondition("RECIPIENT", "IS_TRUE")), Actions: actions(drop())})
+	f := factsOf("")
+	all := listOf(t, "a@a", "*.example.org")
+	f.Lists = all
+	recipients := recipientsOf("a@a", "b@b", "c@c.example.org")
+	for _, step := range []struct {
+		change func(*addresslist.List)
+		want   string
+	}{
+		{func(*addresslist.List) {}, "a@a c@c.example.org"},
+		{func(l *addresslist.List) { l.Add(addresslist.FromKey("b@b")) }, "a@a b@b c@c.example.org"},
+		{func(l *addresslist.List) { l.Remove(addresslist.FromKey("*.example.org")) }, "a@a b@b"},
+		{func(*addresslist.List) { delete(all, listARN) }, ""},
+	} {
+		if l := all[listARN]; l != nil {
+			step.change(l)
+		}
+		got := evaluate(s, f, recipients, nil).Reasons[0]
+		if strings.Join(got.Matched, " ") != step.want {
+			t.Errorf("got %v, want %s", got.Matched, step.want)
+		}
 	}
 }
 

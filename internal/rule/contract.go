@@ -17,6 +17,7 @@ type Facts struct {
 	Certificate *message.Certificate // the client's, or nil
 	Size        int64                // octets as received (Mail Manager, D10)
 	Header      []byte               // the header section as received, with the empty line if there was one
+	Lists       Lists                // nil: there are none
 }
 
 // Outcome is what became of the last step.

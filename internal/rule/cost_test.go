@@ -40,6 +40,9 @@ func costSet(t testing.TB, attribute string) *Set {
 }
 
 func costCondition(attribute, operator string, values ...string) mailmanager.RuleCondition {
+	if list, ok := strings.CutPrefix(attribute, attributeList+" "); ok {
+		return inListCondition(mailmanager.RuleAddressListEmailAttribute(list), "IS_TRUE")
+	}
 	if certificate, ok := strings.CutPrefix(attribute, attributeCertificate); ok {
 		return certificateCondition(mailmanager.RuleClientCertificateAttribute(certificate), operator, values...)
 	}
@@ -58,6 +61,7 @@ type costEvaluation struct {
 func newCost(t testing.TB, attribute string) *costEvaluation {
 	e := &costEvaluation{set: costSet(t, attribute), facts: factsOf(costHeader)}
 	e.facts.Certificate = &message.Certificate{SerialNumber: "0A:DE:01", DNSNames: []string{"mx.example.org", "Mail.example.org"}}
+	e.facts.Lists = listOf(t, "nobody@example.org", "nob*@example.com", "*.example.com")
 	for i := range costRecipients {
 		address := fmt.Sprintf("user%d@example.com", i)
 		e.recipients = append(e.recipients, recipientsOf(address)...)
@@ -72,7 +76,8 @@ func (e *costEvaluation) run() bool {
 	return more
 }
 
-var costCases = []string{"MAIL_FROM", "SUBJECT", "TO", "X-Mailer", "RECIPIENT", "CLIENT_CERTIFICATE_SAN_DNS_NAME", "CLIENT_CERTIFICATE_SERIAL_NUMBER"}
+var costCases = []string{"MAIL_FROM", "SUBJECT", "TO", "X-Mailer", "RECIPIENT", "CLIENT_CERTIFICATE_SAN_DNS_NAME", "CLIENT_CERTIFICATE_SERIAL_NUMBER",
+	"IN_ADDRESS_LIST TO", "IN_ADDRESS_LIST RECIPIENT"}
 
 func TestNoAllocations(t *testing.T) {
 	for _, attribute := range costCases {
@@ -95,7 +100,7 @@ func TestNoAllocations(t *testing.T) {
 func TestNoMatchIsFast(t *testing.T) {
 	for _, attribute := range costCases {
 		limit := 200 * time.Microsecond * slower
-		if attribute == "RECIPIENT" {
+		if strings.HasSuffix(attribute, "RECIPIENT") {
 			limit = 4 * time.Millisecond * slower
 		}
 		e := newCost(t, attribute)

@@ -27,6 +27,7 @@ type given struct {
 	TLS         bool                 `json:"tls"`
 	Certificate *message.Certificate `json:"certificate"`
 	Recipients  []string             `json:"recipients"`
+	Lists       map[string][]string  `json:"lists"`    // the members of address lists, by ARN
 	Outcomes    map[string]string    `json:"outcomes"` // "rule.action" → the outcome of its steps; QUEUED when it is not there
 }
 
@@ -82,6 +83,11 @@ func decide(t *testing.T, parts []txtar.File) []byte {
 	f := &Facts{
 		ReversePath: in.ReversePath, Hello: in.Hello, Client: in.Client, TLS: in.TLS, Certificate: in.Certificate, Size: int64(len(content)), Header: header,
 	}
+	all := lists{}
+	for arn, members := range in.Lists {
+		all[arn] = listOf(t, members...)[listARN]
+	}
+	f.Lists = all
 	kinds := map[string]OutcomeKind{}
 	for step, name := range in.Outcomes {
 		for kind := range outcomeNames {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/addresslist"
 	"sluice/internal/mailmanager"
 	"sluice/internal/message"
 	"sluice/internal/smtp"
@@ -72,13 +73,41 @@ var analysis = &mailmanager.Analysis{
 	ResultField: mailmanager.Ptr(mailmanager.ResultField("isPassed")),
 }
 
+// listCondition asks whether FROM is in a list.
 func listCondition(operator string) mailmanager.RuleCondition {
+	return inListCondition("FROM", operator)
+}
+
+func inListCondition(attribute mailmanager.RuleAddressListEmailAttribute, operator string) mailmanager.RuleCondition {
 	c := booleanCondition("", operator)
 	c.BooleanExpression.Evaluate = &mailmanager.RuleBooleanToEvaluate{IsInAddressList: &mailmanager.RuleIsInAddressList{
-		Attribute:    mailmanager.Ptr(mailmanager.RuleAddressListEmailAttributeFrom),
-		AddressLists: []mailmanager.AddressListArn{"arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"},
+		Attribute: mailmanager.Ptr(attribute), AddressLists: []mailmanager.AddressListArn{listARN},
 	}}
 	return c
+}
+
+const listARN = "arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"
+
+// lists are address lists by their ARNs.
+type lists map[string]*addresslist.List
+
+func (l lists) AddressList(idOrARN string) (*addresslist.List, bool) {
+	list, ok := l[idOrARN]
+	return list, ok
+}
+
+// listOf is the one list that there is.
+func listOf(t testing.TB, members ...string) lists {
+	t.Helper()
+	l := addresslist.New()
+	for _, text := range members {
+		e, err := addresslist.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Add(e)
+	}
+	return lists{listARN: l}
 }
 
 func relay(policy ...mailmanager.ActionFailurePolicy) mailmanager.RuleAction {

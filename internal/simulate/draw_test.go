@@ -17,6 +17,8 @@ var (
 	valuesDrawn    = []string{"a@x.example", "@x.example", "b", "x.example", "xn--bcher-kva.example", "hello", "1"}
 	networksDrawn  = []mailmanager.RuleIpStringValue{"192.0.2.0/24", "192.0.2.1", "2001:db8::/32", "0.0.0.0/0"}
 	clientsDrawn   = []string{"192.0.2.1", "198.51.100.7", "2001:db8::1", "::ffff:192.0.2.9"}
+	listsDrawn     = []mailmanager.AddressListArn{"arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1", "al-missing"}
+	membersDrawn   = []string{"a@x.example", "a+t*@y.example", "@bÜcher.example"}
 	relaysDrawn    = []mailmanager.IdOrArn{"r-known", "r-other", "r-missing"}
 )
 
@@ -54,8 +56,8 @@ func drawCondition(t *rapid.T) mailmanager.RuleCondition {
 		return booleanCondition(t, mailmanager.RuleBooleanToEvaluate{Attribute: &attribute})
 	case 3:
 		return booleanCondition(t, mailmanager.RuleBooleanToEvaluate{IsInAddressList: &mailmanager.RuleIsInAddressList{
-			Attribute:    mailmanager.Ptr(mailmanager.RuleAddressListEmailAttributeFrom),
-			AddressLists: []mailmanager.AddressListArn{"arn:aws:ses:us-east-1:1:mailmanager-address-list/al-1"},
+			Attribute:    mailmanager.Ptr(one[mailmanager.RuleAddressListEmailAttribute](t, "attribute", "RECIPIENT", "MAIL_FROM", "SENDER", "FROM", "TO", "CC")),
+			AddressLists: []mailmanager.AddressListArn{one(t, "list", listsDrawn...)},
 		}})
 	case 4:
 		return mailmanager.RuleCondition{NumberExpression: &mailmanager.RuleNumberExpression{
@@ -113,12 +115,20 @@ func drawRules(t *rapid.T) []mailmanager.Rule {
 }
 
 func drawPolicyCondition(t *rapid.T) mailmanager.PolicyCondition {
-	switch rapid.IntRange(0, 4).Draw(t, "condition") {
+	switch rapid.IntRange(0, 5).Draw(t, "condition") {
 	case 0:
 		return mailmanager.PolicyCondition{IpExpression: &mailmanager.IngressIpv4Expression{
 			Evaluate: &mailmanager.IngressIpToEvaluate{Attribute: mailmanager.Ptr(mailmanager.IngressIpv4AttributeSenderIp)},
 			Operator: mailmanager.Ptr(one[mailmanager.IngressIpOperator](t, "operator", "CIDR_MATCHES", "NOT_CIDR_MATCHES")),
 			Values:   some(t, "networks", []mailmanager.Ipv4Cidr{"192.0.2.0/24", "198.51.100.0/24"}),
+		}}
+	case 2:
+		return mailmanager.PolicyCondition{BooleanExpression: &mailmanager.IngressBooleanExpression{
+			Operator: mailmanager.Ptr(one[mailmanager.IngressBooleanOperator](t, "operator", "IS_TRUE", "IS_FALSE")),
+			Evaluate: &mailmanager.IngressBooleanToEvaluate{IsInAddressList: &mailmanager.IngressIsInAddressList{
+				Attribute:    mailmanager.Ptr(mailmanager.IngressAddressListEmailAttributeRecipient),
+				AddressLists: []mailmanager.AddressListArn{one(t, "list", listsDrawn...)},
+			}},
 		}}
 	case 1:
 		return mailmanager.PolicyCondition{TlsExpression: &mailmanager.IngressTlsProtocolExpression{

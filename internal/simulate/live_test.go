@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sluice/internal/action"
+	"sluice/internal/addresslist"
 	"sluice/internal/certs/certtest"
 	"sluice/internal/control"
 	"sluice/internal/ingress"
@@ -61,6 +62,15 @@ func (p *plane) RuleSet(k control.Key) (*control.RuleSet, bool) { return p.rules
 
 func (p *plane) Relay(s control.Scope, id string) (*control.Relay, bool) {
 	return &control.Relay{Key: control.Key{Scope: s, ID: id}, Server: "192.0.2.99"}, id != "r-missing"
+}
+
+// AddressList: one list exists.
+func (p *plane) AddressList(_ control.Scope, id string) (*addresslist.List, bool) {
+	list := addresslist.New()
+	for _, key := range membersDrawn {
+		list.Add(addresslist.FromKey(key))
+	}
+	return list, id == string(listsDrawn[0])
 }
 
 func (p *plane) Points() iter.Seq[*control.IngressPoint] {
@@ -131,7 +141,7 @@ func newGateway(t *testing.T, strict bool) *gateway {
 	g := &gateway{plane: &plane{point: point}, record: &record{}, spool: memory.New(memory.Config{})}
 	log := slog.New(slog.DiscardHandler)
 	processor := process.New(process.Config{
-		RuleSets: g.plane, Sources: g.spool, Planner: action.NewPlanner(action.PlannerConfig{Relays: g.plane}), Strict: func(string) bool { return strict }, Logger: log,
+		RuleSets: g.plane, Sources: g.spool, Lists: g.plane, Planner: action.NewPlanner(action.PlannerConfig{Relays: g.plane}), Strict: func(string) bool { return strict }, Logger: log,
 	})
 	g.queue = queue.New(queue.Config{
 		Spool: g.spool, Trace: g.record, Executors: map[string]queue.Executor{"process": processor, "relay": planned{}},
@@ -319,7 +329,7 @@ func compare(t *rapid.T, g *gateway, l *letter, strict bool, seen map[string]int
 	m := l.simulated()
 	m.Session.Account, m.Session.Region = scope.Account, scope.Region
 	events, err := simulate.Run(t.Context(), simulate.Config{
-		Policy: pol, RuleSet: set, Planner: action.NewPlanner(action.PlannerConfig{Relays: g.plane}), Strict: strict,
+		Policy: pol, RuleSet: set, Planner: action.NewPlanner(action.PlannerConfig{Relays: g.plane}), Strict: strict, Lists: g.plane,
 	}, m)
 	if err != nil {
 		t.Fatal(err)

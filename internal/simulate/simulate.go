@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"sluice/internal/control"
 	"sluice/internal/ingress"
 	"sluice/internal/message"
 	"sluice/internal/policy"
@@ -39,7 +40,8 @@ type Config struct {
 	RuleSet   *rule.Set
 	Hash      spool.Hash // of the rule set's source
 	Planner   process.Planner
-	Strict    bool // profile aws-strict: unrouted mail is discarded (Mail Manager, D7)
+	Lists     control.AddressLists // nil: there are none
+	Strict    bool                 // profile aws-strict: unrouted mail is discarded (Mail Manager, D7)
 }
 
 // Message is what is sent, to whom, and how it comes. The session's id, account and region, and the message's, are what the
@@ -84,7 +86,8 @@ func Run(ctx context.Context, cfg Config, m Message) ([]trace.Event, error) {
 
 // recipients asks the policy about each recipient (Mail Manager, B7).
 func (r *run) recipients() {
-	facts := ingress.PolicyFacts(r.m.Session.Client.Addr(), r.m.Session.TLSVersion)
+	lists := &control.ScopedLists{Lists: r.cfg.Lists, Scope: control.Scope{Account: r.m.Session.Account, Region: r.m.Session.Region}}
+	facts := ingress.PolicyFacts(r.m.Session.Client.Addr(), r.m.Session.TLSVersion, lists)
 	for _, to := range r.m.Envelope.Recipients {
 		decision := r.cfg.Policy.Decide(&facts, to.Path.Received)
 		r.decisions = append(r.decisions, decision)
@@ -110,7 +113,7 @@ func (r *run) process(ctx context.Context) error {
 		ID: r.m.ID, Session: r.m.Session, Envelope: r.m.Envelope, Size: accepted.Size, RuleSetID: r.cfg.RuleSetID, RuleSet: r.cfg.Hash,
 	}
 	stored.Envelope.Recipients = r.taken
-	processor := process.New(process.Config{Planner: r.cfg.Planner, Strict: func(string) bool { return r.cfg.Strict }, Logger: slog.New(slog.DiscardHandler)})
+	processor := process.New(process.Config{Planner: r.cfg.Planner, Lists: r.cfg.Lists, Strict: func(string) bool { return r.cfg.Strict }, Logger: slog.New(slog.DiscardHandler)})
 	result, err := processor.Evaluate(ctx, process.Task{
 		Set: r.cfg.RuleSet, Message: stored, Item: &spool.Item{Lane: spool.LaneProcess, Recipients: r.taken}, Header: header,
 	})
