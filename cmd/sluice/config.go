@@ -144,6 +144,11 @@ type Config struct {
 	// relay names the one that its certificate is verified against.
 	Authorities map[string]string `kong:"-" toml:"authorities"`
 
+	// Analyzers is a table of the add-ons that can be subscribed to, by AWS's names for them: ABUSIX_MAIL_INTELLIGENCE,
+	// SPAMHAUS_DBL, TRENDMICRO_VSAPI, VADE_ADVANCED_EMAIL_SECURITY. An empty table [analyzers.NAME] enables one. It enables
+	// the resources only: this version asks no analyzer, and conditions on one cannot be told.
+	Analyzers map[string]Analyzer `kong:"-" toml:"analyzers"`
+
 	// Bounces is a table of how senders are told what became of their mail.
 	Bounces Bounces `kong:"-" toml:"bounces"`
 
@@ -208,6 +213,9 @@ type Listener struct {
 	// begin with a PROXY protocol header, version 1 or 2, that says who the client is. One from elsewhere is refused.
 	ProxyFrom []Network `toml:"proxy_from"`
 }
+
+// Analyzer is an [analyzers.NAME] table of the configuration file. It has no keys yet: it is there, or not.
+type Analyzer struct{}
 
 // Bounces is the [bounces] table of the configuration file.
 type Bounces struct {
@@ -279,6 +287,7 @@ func (c *Config) settle() error {
 		c.Listeners, c.Certificates = file.Listeners, file.Certificates
 		c.Authorities, c.Bounces, c.SRS = file.Authorities, file.Bounces, file.SRS
 		c.Limits, c.Throttle, c.Accounts = file.Limits, file.Throttle, file.Accounts
+		c.Analyzers = file.Analyzers
 	}
 	return c.check()
 }
@@ -315,6 +324,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkAccounts(); err != nil {
+		return err
+	}
+	if err := c.checkAnalyzers(); err != nil {
 		return err
 	}
 	return c.checkCertificates()

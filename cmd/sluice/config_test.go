@@ -162,6 +162,10 @@ func TestRefusedSettings(t *testing.T) {
 		{"unknown key of bounces", "[bounces]\nway = \"r-1\"\n", nil, `sluice.toml:2: unknown key "bounces.way"`},
 		{"senders in no domain", "[srs]\ndomain = \"not a domain\"\n", nil, "domain of [srs]"},
 		{"authority of another kind", "[authorities]\ninside = [\"ca.pem\"]\n", nil, "Authorities"},
+		{"analyzer of no add-on", "[analyzers.RSPAMD]\n", nil, "[analyzers.RSPAMD]: there is no such add-on"},
+		{"analyzer in other letters", "[analyzers.spamhaus_dbl]\n", nil, "there is no such add-on"},
+		{"unknown key of an analyzer", "[analyzers.SPAMHAUS_DBL]\nzone = \"x\"\n", nil, `sluice.toml:2: unknown key "analyzers.SPAMHAUS_DBL.zone"`},
+		{"analyzer that is no table", "[analyzers]\nSPAMHAUS_DBL = true\n", nil, "sluice.toml:2"},
 		{"no recipients", "", []string{"--max-recipients", "0"}, "at least 1"},
 		{"negative connections", "", []string{"--max-connections=-1"}, "at least 1"},
 	}

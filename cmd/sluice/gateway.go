@@ -177,6 +177,7 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 		Profiles: g.profiles, MailDomain: s.cfg.MailDomain,
 		RelayChanged: func(key control.Key) { g.queue.Probe(spool.RelayLane(key.Account, key.Region, key.ID)) },
 		HasAuthority: func(name string) bool { return g.authorities[name] != nil },
+		HasAnalyzer:  s.cfg.hasAnalyzer,
 	})
 	if err != nil {
 		return fmt.Errorf("open the control plane: %w", err)

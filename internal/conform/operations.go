@@ -3,7 +3,6 @@ package conform
 // What operations wait for that are not implemented.
 const (
 	dueLists  = "with address lists"
-	dueAddons = "with add-ons"
 	dueSearch = "with searches and exports of archives"
 )
 
@@ -68,12 +67,12 @@ var operations = []Operation{
 	{Resource: "archive", Name: "StopArchiveSearch", Due: dueSearch},
 	{Resource: "archive", Name: "UpdateArchive"},
 
-	{Resource: "add-on", Name: "CreateAddonInstance", Due: dueAddons},
-	{Resource: "add-on", Name: "CreateAddonSubscription", Due: dueAddons},
-	{Resource: "add-on", Name: "DeleteAddonInstance", Due: dueAddons},
-	{Resource: "add-on", Name: "DeleteAddonSubscription", Due: dueAddons},
-	{Resource: "add-on", Name: "GetAddonInstance", Due: dueAddons},
-	{Resource: "add-on", Name: "GetAddonSubscription", Due: dueAddons},
-	{Resource: "add-on", Name: "ListAddonInstances", Due: dueAddons},
-	{Resource: "add-on", Name: "ListAddonSubscriptions", Due: dueAddons},
+	{Resource: "add-on", Name: "CreateAddonInstance"},
+	{Resource: "add-on", Name: "CreateAddonSubscription"},
+	{Resource: "add-on", Name: "DeleteAddonInstance"},
+	{Resource: "add-on", Name: "DeleteAddonSubscription"},
+	{Resource: "add-on", Name: "GetAddonInstance"},
+	{Resource: "add-on", Name: "GetAddonSubscription"},
+	{Resource: "add-on", Name: "ListAddonInstances"},
+	{Resource: "add-on", Name: "ListAddonSubscriptions"},
 }

@@ -53,6 +53,34 @@ func TestClientTokenReplaysTheResponse(t *testing.T) {
 	}
 }
 
+// Mail Manager, A1, for archives and add-ons: the response is replayed, also once a call with another token would be refused.
+func TestClientTokensOfArchivesAndAddons(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, analyzers(spamhaus, vade))
+	token := ptr(mailmanager.IdempotencyToken("t"))
+	archive, other := archiveRequest("mail"), archiveRequest("post")
+	archive.ClientToken, other.ClientToken = token, token
+	subscription, otherAddon := subscriptionRequest(spamhaus), subscriptionRequest(vade)
+	subscription.ClientToken, otherAddon.ClientToken = token, token
+	instance, otherInstance := instanceRequest(p.subscription(vade)), instanceRequest("as-aaaaaaaaaaaaaaaaaaaaaaaa")
+	instance.ClientToken, otherInstance.ClientToken = token, token
+	for _, test := range []struct {
+		operation   string
+		same, other any
+	}{{"CreateArchive", archive, other}, {"CreateAddonSubscription", subscription, otherAddon}, {"CreateAddonInstance", instance, otherInstance}} {
+		first, err := p.call(home, test.operation, test.same)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.restart()
+		again, err := p.call(home, test.operation, test.same)
+		if err != nil || text(t, again) != text(t, first) {
+			t.Errorf("%s again: got %s, %v, want %s", test.operation, text(t, again), err, text(t, first))
+		}
+		wantCode(t, p.refused(home, test.operation, test.other), mailmanager.CodeConflict, "client token")
+	}
+}
+
 func TestAFailedCallLeavesItsTokenFree(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)

@@ -3,7 +3,7 @@
 // It takes requests that awsapi has decoded and validated. Start with Open, give its Snapshot to the data plane, then
 // call Start.
 //
-// One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, archives.go, secrets.go); what
+// One file has one kind of resource (relays.go, rule_sets.go, traffic_policies.go, ingress_points.go, archives.go, addons.go, secrets.go); what
 // they share is in resources.go (create, update, delete, list), client_tokens.go, tags.go and names.go (ids and ARNs).
 // lifecycle.go has the states of ingress points, snapshot.go what sessions see, passwords.go how they check passwords.
 // Source: Mail Manager, sections 1 and 13; Mail Manager, A1 to A28, B19 and B20.
@@ -49,6 +49,8 @@ type Config struct {
 	RelayChanged func(Key)
 	// HasAuthority reports whether the configuration names such a certificate authority; nil: nobody asks.
 	HasAuthority func(name string) bool
+	// HasAnalyzer reports whether the configuration names an analyzer for that add-on; nil: it names none.
+	HasAnalyzer func(addonName string) bool
 }
 
 // Control carries out the operations and is the Snapshot of what they made. All methods are safe for concurrent use.
@@ -159,6 +161,16 @@ func (c *Control) table() map[string]operation {
 		"ListArchives":  on(c.listArchives),
 		"UpdateArchive": on(c.updateArchive),
 		"DeleteArchive": on(c.deleteArchive),
+
+		"CreateAddonSubscription": on(c.createAddonSubscription),
+		"GetAddonSubscription":    on(c.getAddonSubscription),
+		"ListAddonSubscriptions":  on(c.listAddonSubscriptions),
+		"DeleteAddonSubscription": on(c.deleteAddonSubscription),
+
+		"CreateAddonInstance": on(c.createAddonInstance),
+		"GetAddonInstance":    on(c.getAddonInstance),
+		"ListAddonInstances":  on(c.listAddonInstances),
+		"DeleteAddonInstance": on(c.deleteAddonInstance),
 
 		"TagResource":         on(c.tagResource),
 		"UntagResource":       on(c.untagResource),

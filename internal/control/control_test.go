@@ -24,9 +24,6 @@ var notThere = []string{
 	"GetArchiveExport", "GetArchiveMessage", "GetArchiveMessageContent", "GetArchiveSearch", "GetArchiveSearchResults",
 	"ListArchiveExports", "ListArchiveSearches", "StartArchiveExport", "StartArchiveSearch", "StopArchiveExport", "StopArchiveSearch",
 
-	"CreateAddonInstance", "CreateAddonSubscription", "DeleteAddonInstance", "DeleteAddonSubscription", "GetAddonInstance",
-	"GetAddonSubscription", "ListAddonInstances", "ListAddonSubscriptions",
-
 	"CreateAddressList", "CreateAddressListImportJob", "DeleteAddressList", "DeregisterMemberFromAddressList", "GetAddressList",
 	"GetAddressListImportJob", "GetMemberOfAddressList", "ListAddressListImportJobs", "ListAddressLists", "ListMembersOfAddressList",
 	"RegisterMemberToAddressList", "StartAddressListImportJob", "StopAddressListImportJob",

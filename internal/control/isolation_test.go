@@ -76,6 +76,49 @@ func TestNoOperationReachesAnotherScope(t *testing.T) {
 	}
 }
 
+// S36, for archives and add-ons.
+func TestNoOperationReachesArchivesAndAddonsElsewhere(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, analyzers(spamhaus, vade))
+	archive, subscription, instance := p.archive("mine"), p.subscription(vade), p.instance(spamhaus)
+	const nobody = "aaaaaaaaaaaaaaaaaaaaaaaa"
+	tests := []struct {
+		operation, resource string
+		theirs, nobodys     string
+		request             func(id string) any
+	}{
+		{"GetArchive", "mailmanager-archive", archive, "a-" + nobody, func(id string) any {
+			return &mailmanager.GetArchiveRequest{ArchiveId: (*mailmanager.ArchiveIdString)(&id)}
+		}},
+		{"UpdateArchive", "mailmanager-archive", archive, "a-" + nobody, func(id string) any { return renameArchive(id, "taken") }},
+		{"DeleteArchive", "mailmanager-archive", archive, "a-" + nobody, func(id string) any { return deleteArchive(id) }},
+		{"GetAddonSubscription", "addon-subscription", subscription, "as-" + nobody, func(id string) any { return getSubscription(id) }},
+		{"DeleteAddonSubscription", "addon-subscription", subscription, "as-" + nobody, func(id string) any { return deleteSubscription(id) }},
+		{"CreateAddonInstance", "addon-subscription", subscription, "as-" + nobody, func(id string) any { return instanceRequest(id) }},
+		{"GetAddonInstance", "addon-instance", instance, "ai-" + nobody, func(id string) any { return getInstance(id) }},
+		{"DeleteAddonInstance", "addon-instance", instance, "ai-" + nobody, func(id string) any { return deleteInstance(id) }},
+	}
+	all := func() string {
+		return text(t, []any{getArchive(p, archive), do[mailmanager.GetAddonSubscriptionResponse](p, "GetAddonSubscription", getSubscription(subscription)),
+			do[mailmanager.GetAddonInstanceResponse](p, "GetAddonInstance", getInstance(instance)),
+			p.tagsOf(arnOf("mailmanager-archive/" + archive)), p.tagsOf(arnOf("addon-subscription/" + subscription)), p.tagsOf(arnOf("addon-instance/" + instance))})
+	}
+	before := all()
+	for _, scope := range []control.Scope{stranger, abroad} {
+		for _, test := range tests {
+			p.wantSameAnswer(scope, test.operation, test.request(test.theirs), test.request(test.nobodys), [2]string{test.theirs, test.nobodys})
+			p.wantNoTagsOf(scope, test.resource+"/"+test.theirs)
+		}
+		for name, in := range map[string]any{"ListArchives": &mailmanager.ListArchivesRequest{},
+			"ListAddonSubscriptions": &mailmanager.ListAddonSubscriptionsRequest{}, "ListAddonInstances": &mailmanager.ListAddonInstancesRequest{}} {
+			p.wantEmptyList(scope, name, in)
+		}
+	}
+	if diff := cmp.Diff(before, all()); diff != "" {
+		t.Errorf("something was changed from outside (-want +got):\n%s", diff)
+	}
+}
+
 // everything is all that can be read at home.
 func (p *plane) everything(secret string) string {
 	p.Helper()
@@ -114,13 +157,18 @@ func (p *plane) wantNoTags(scope control.Scope, ids map[string][2]string) {
 	p.Helper()
 	folders := map[string]string{"Relay": "smtp-relay", "RuleSet": "rule-set", "TrafficPolicy": "traffic-policy", "IngressPoint": "ingress-point"}
 	for kind, folder := range folders {
-		arn := arnOf("mailmanager-" + folder + "/" + ids[kind][0]) // home's
-		own := ptr(mailmanager.TaggableResourceArn("arn:aws:ses:" + scope.Region + ":" + scope.Account + ":mailmanager-" + folder + "/" + ids[kind][0]))
-		for _, a := range []*mailmanager.TaggableResourceArn{arn, own} {
-			wantCode(p, p.refused(scope, "TagResource", &mailmanager.TagResourceRequest{ResourceArn: a, Tags: tags("a", "1")}), mailmanager.CodeResourceNotFound)
-			wantCode(p, p.refused(scope, "UntagResource", &mailmanager.UntagResourceRequest{ResourceArn: a, TagKeys: []mailmanager.TagKey{"a"}}), mailmanager.CodeResourceNotFound)
-			wantCode(p, p.refused(scope, "ListTagsForResource", &mailmanager.ListTagsForResourceRequest{ResourceArn: a}), mailmanager.CodeResourceNotFound)
-		}
+		p.wantNoTagsOf(scope, "mailmanager-"+folder+"/"+ids[kind][0])
+	}
+}
+
+// wantNoTagsOf holds that a resource at home has no tags elsewhere, by home's ARN and by one of the scope's own.
+func (p *plane) wantNoTagsOf(scope control.Scope, resource string) {
+	p.Helper()
+	own := ptr(mailmanager.TaggableResourceArn("arn:aws:ses:" + scope.Region + ":" + scope.Account + ":" + resource))
+	for _, a := range []*mailmanager.TaggableResourceArn{arnOf(resource), own} {
+		wantCode(p, p.refused(scope, "TagResource", &mailmanager.TagResourceRequest{ResourceArn: a, Tags: tags("a", "1")}), mailmanager.CodeResourceNotFound)
+		wantCode(p, p.refused(scope, "UntagResource", &mailmanager.UntagResourceRequest{ResourceArn: a, TagKeys: []mailmanager.TagKey{"a"}}), mailmanager.CodeResourceNotFound)
+		wantCode(p, p.refused(scope, "ListTagsForResource", &mailmanager.ListTagsForResourceRequest{ResourceArn: a}), mailmanager.CodeResourceNotFound)
 	}
 }
 
@@ -145,10 +193,15 @@ func (p *plane) wantEmptyLists(scope control.Scope) {
 		"ListSecrets": &secretsmanager.ListSecretsRequest{},
 	}
 	for name, in := range lists {
-		out, err := p.call(scope, name, in)
-		if err != nil || !strings.Contains(text(p, out), "[]") {
-			p.Errorf("%s in %v: got %s, %v, want none", name, scope, text(p, out), err)
-		}
+		p.wantEmptyList(scope, name, in)
+	}
+}
+
+func (p *plane) wantEmptyList(scope control.Scope, name string, in any) {
+	p.Helper()
+	out, err := p.call(scope, name, in)
+	if err != nil || !strings.Contains(text(p, out), "[]") {
+		p.Errorf("%s in %v: got %s, %v, want none", name, scope, text(p, out), err)
 	}
 }
 

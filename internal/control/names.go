@@ -28,10 +28,13 @@ var (
 	kindIngressPoint  = kind{"ingress-point", "ingress point", "inp-", "mailmanager-ingress-point", "ingressPointId"}
 	kindAddressList   = kind{"address-list", "address list", "al-", "mailmanager-address-list", "addressListId"}
 	kindArchive       = kind{"archive", "archive", "a-", "mailmanager-archive", "archiveId"}
+
+	kindAddonSubscription = kind{"addon-subscription", "add-on subscription", "as-", "addon-subscription", "addonSubscriptionId"}
+	kindAddonInstance     = kind{"addon-instance", "add-on instance", "ai-", "addon-instance", "addonInstanceId"}
 )
 
 // taggable is every kind that has tags.
-var taggable = []kind{kindRelay, kindRuleSet, kindTrafficPolicy, kindIngressPoint, kindArchive}
+var taggable = []kind{kindRelay, kindRuleSet, kindTrafficPolicy, kindIngressPoint, kindArchive, kindAddonSubscription, kindAddonInstance}
 
 // Lengths of what follows an id's prefix (Mail Manager, A4).
 const (

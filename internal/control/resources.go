@@ -126,7 +126,7 @@ func refuseCreate(k kind, name string, err error) error {
 		return nameTaken(k, name)
 	}
 	if missing := (*store.MissingError)(nil); errors.As(err, &missing) { // Mail Manager, A5
-		return mailmanager.Errorf(mailmanager.CodeValidation, "There is no %s to use", describe(missing.Reference))
+		return noneToUse(missing.Reference, mailmanager.CodeValidation)
 	}
 	return err
 }
@@ -139,12 +139,28 @@ func refuseUpdate(k kind, r store.Resource, err error) error {
 		return k.notFound(r.ID)
 	}
 	if missing := (*store.MissingError)(nil); errors.As(err, &missing) { // Mail Manager, A5
-		return mailmanager.Errorf(mailmanager.CodeResourceNotFound, "There is no %s to use", describe(missing.Reference))
+		return noneToUse(missing.Reference, mailmanager.CodeResourceNotFound)
 	}
 	return err
 }
 
+// noneToUse is the error for what a resource is to use and is not there, with that code where it has none of its own: a
+// subscription is what its instance is made of, and an instance is named within rules and statements, which are then invalid.
+// Of an update, "not found" would be taken for the end of what was to be updated.
+func noneToUse(r store.Reference, code mailmanager.Code) error {
+	switch r.Kind {
+	case kindAddonSubscription.store:
+		code = mailmanager.CodeResourceNotFound
+	case kindAddonInstance.store:
+		code = mailmanager.CodeValidation
+	}
+	return mailmanager.Errorf(code, "There is no %s to use", describe(r))
+}
+
 func nameTaken(k kind, name string) error {
+	if k == kindAddonInstance {
+		return mailmanager.Errorf(mailmanager.CodeConflict, "The add-on subscription %s has an instance", name)
+	}
 	return mailmanager.Errorf(mailmanager.CodeConflict, "The name %s is that of another %s", name, k.noun)
 }
 

@@ -38,7 +38,7 @@ func (c *Control) draftRuleSet(r store.Resource, rules []mailmanager.Rule) (d dr
 	if err != nil {
 		return d, err
 	}
-	d.Resource, d.Parts = r, map[string][]byte{partRules: encoded}
+	d.Resource, d.Uses, d.Parts = r, usesOfRules(r.Scope, rules), map[string][]byte{partRules: encoded}
 	d.publish = func() { c.ruleSets.store(view.Key, view) }
 	return d, nil
 }
@@ -148,7 +148,9 @@ func (c *Control) updateRuleSet(ctx context.Context, scope Scope, in *mailmanage
 		if err != nil {
 			return draft{}, err
 		}
-		return c.draftRuleSet(r, rules)
+		d, err := c.draftRuleSet(r, rules)
+		d.Uses = nil // as before: what rules of an earlier version name may not be there (Mail Manager, D20)
+		return d, err
 	})
 	return &mailmanager.UpdateRuleSetResponse{}, err
 }

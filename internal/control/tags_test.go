@@ -35,7 +35,7 @@ func (p *plane) tagsOf(arn *mailmanager.TaggableResourceArn) []mailmanager.Tag {
 
 func TestTagsOfEveryKind(t *testing.T) {
 	t.Parallel()
-	p := newPlane(t)
+	p := newPlane(t, analyzers(spamhaus, vade))
 	relay := relayRequest("relay")
 	relay.Tags = tags("b", "1", "alchemy::id", "x")
 	for _, arn := range []*mailmanager.TaggableResourceArn{
@@ -44,6 +44,8 @@ func TestTagsOfEveryKind(t *testing.T) {
 		arnOf("mailmanager-traffic-policy/" + p.policy("gate")),
 		arnOf("mailmanager-ingress-point/" + p.point("front")),
 		arnOf("mailmanager-archive/" + p.archive("mail")),
+		arnOf("addon-subscription/" + p.subscription(vade)),
+		arnOf("addon-instance/" + p.instance(spamhaus)),
 	} {
 		t.Run(string(*arn), func(t *testing.T) {
 			if err := p.tag(arn, "b", "2", "alchemy::id", "", "c", "3"); err != nil {

@@ -48,7 +48,7 @@ func (c *Control) draftPolicy(r store.Resource, record policyRecord, statements 
 	if err != nil {
 		return d, err
 	}
-	d.Resource, d.Parts = r, map[string][]byte{partStatements: encoded}
+	d.Resource, d.Uses, d.Parts = r, usesOfStatements(r.Scope, statements), map[string][]byte{partStatements: encoded}
 	d.publish = func() { c.policies.store(view.Key, view) }
 	return d, nil
 }
@@ -150,14 +150,16 @@ func (c *Control) updateTrafficPolicy(ctx context.Context, scope Scope, in *mail
 		replace(&r.Name, (*string)(in.TrafficPolicyName))
 		replace(&record.DefaultAction, in.DefaultAction)
 		record.MaxSize = cmp.Or(in.MaxMessageSizeBytes, record.MaxSize) // it cannot be cleared (Mail Manager, A11)
-		if in.PolicyStatements != nil {
-			statements = in.PolicyStatements
-			if err := c.checkStatements(scope.Account, statements, mailmanager.CodeValidation); err != nil {
-				return draft{}, err
-			}
-		}
 		r.Modified = c.now()
-		return c.draftPolicy(r, record, statements)
+		if in.PolicyStatements == nil {
+			d, err := c.draftPolicy(r, record, statements)
+			d.Uses = nil // as before: what statements of an earlier version name may not be there (Mail Manager, D20)
+			return d, err
+		}
+		if err := c.checkStatements(scope.Account, in.PolicyStatements, mailmanager.CodeValidation); err != nil {
+			return draft{}, err
+		}
+		return c.draftPolicy(r, record, in.PolicyStatements)
 	})
 	return &mailmanager.UpdateTrafficPolicyResponse{}, err
 }

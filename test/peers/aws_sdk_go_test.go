@@ -3,6 +3,8 @@ package peers
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -280,6 +282,66 @@ func TestGoSDKArchive(t *testing.T) {
 	tags := must[*mailmanager.ListTagsForResourceOutput](t)(api.ListTagsForResource(ctx, &mailmanager.ListTagsForResourceInput{ResourceArn: got.ArchiveArn})).Tags
 	if len(tags) != 1 || *tags[0].Key != "stage" {
 		t.Errorf("got %+v", tags)
+	}
+}
+
+func TestGoSDKAddons(t *testing.T) {
+	conform.Check(t, "CreateAddonSubscription", "GetAddonSubscription", "ListAddonSubscriptions", "DeleteAddonSubscription",
+		"CreateAddonInstance", "GetAddonInstance", "ListAddonInstances", "DeleteAddonInstance")
+	t.Parallel()
+	config := filepath.Join(t.TempDir(), "sluice.toml")
+	if err := os.WriteFile(config, []byte("[analyzers.SPAMHAUS_DBL]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := harness.Start(t, "--config", config)
+	ctx, api := t.Context(), server.MailManager()
+	_, err := api.CreateAddonSubscription(ctx, &mailmanager.CreateAddonSubscriptionInput{AddonName: aws.String("TRENDMICRO_VSAPI")})
+	refused(t, err, "ValidationException") // Mail Manager, F17
+	// The SDK keeps the token that it makes in the input: another call has an input of its own.
+	input := func() *mailmanager.CreateAddonSubscriptionInput {
+		return &mailmanager.CreateAddonSubscriptionInput{AddonName: aws.String("SPAMHAUS_DBL")}
+	}
+	subscription := must[*mailmanager.CreateAddonSubscriptionOutput](t)(api.CreateAddonSubscription(ctx, input())).AddonSubscriptionId
+	_, err = api.CreateAddonSubscription(ctx, input())
+	refused(t, err, "ConflictException")
+	instance := must[*mailmanager.CreateAddonInstanceOutput](t)(api.CreateAddonInstance(ctx, &mailmanager.CreateAddonInstanceInput{
+		AddonSubscriptionId: subscription, Tags: []types.Tag{{Key: aws.String("stage"), Value: aws.String("test")}},
+	})).AddonInstanceId
+	_, err = api.CreateAddonInstance(ctx, &mailmanager.CreateAddonInstanceInput{AddonSubscriptionId: subscription})
+	refused(t, err, "ConflictException")
+	_, err = api.DeleteAddonSubscription(ctx, &mailmanager.DeleteAddonSubscriptionInput{AddonSubscriptionId: subscription})
+	refused(t, err, "ConflictException")
+	got := must[*mailmanager.GetAddonInstanceOutput](t)(api.GetAddonInstance(ctx, &mailmanager.GetAddonInstanceInput{AddonInstanceId: instance}))
+	policy := must[*mailmanager.CreateTrafficPolicyOutput](t)(api.CreateTrafficPolicy(ctx, &mailmanager.CreateTrafficPolicyInput{
+		TrafficPolicyName: aws.String("unlisted"), DefaultAction: types.AcceptActionAllow,
+		PolicyStatements: []types.PolicyStatement{{Action: types.AcceptActionDeny, Conditions: []types.PolicyCondition{
+			&types.PolicyConditionMemberBooleanExpression{Value: types.IngressBooleanExpression{
+				Evaluate: &types.IngressBooleanToEvaluateMemberAnalysis{Value: types.IngressAnalysis{Analyzer: got.AddonInstanceArn, ResultField: aws.String("isListed")}},
+				Operator: types.IngressBooleanOperatorIsTrue,
+			}},
+		}}},
+	})).TrafficPolicyId
+
+	server.Stop(t)
+	api = server.Restart(t, "--config", config).MailManager()
+	_, err = api.DeleteAddonInstance(ctx, &mailmanager.DeleteAddonInstanceInput{AddonInstanceId: instance})
+	refused(t, err, "ConflictException")
+	tags := must[*mailmanager.ListTagsForResourceOutput](t)(api.ListTagsForResource(ctx, &mailmanager.ListTagsForResourceInput{ResourceArn: got.AddonInstanceArn})).Tags
+	instances := must[*mailmanager.ListAddonInstancesOutput](t)(api.ListAddonInstances(ctx, &mailmanager.ListAddonInstancesInput{})).AddonInstances
+	if len(tags) != 1 || len(instances) != 1 || *instances[0].AddonInstanceArn != *got.AddonInstanceArn || *instances[0].AddonName != "SPAMHAUS_DBL" {
+		t.Errorf("got tags %+v and instances %+v", tags, instances)
+	}
+	kept := must[*mailmanager.GetAddonSubscriptionOutput](t)(api.GetAddonSubscription(ctx, &mailmanager.GetAddonSubscriptionInput{AddonSubscriptionId: subscription}))
+	list := must[*mailmanager.ListAddonSubscriptionsOutput](t)(api.ListAddonSubscriptions(ctx, &mailmanager.ListAddonSubscriptionsInput{})).AddonSubscriptions
+	if *kept.AddonName != "SPAMHAUS_DBL" || len(list) != 1 || *list[0].AddonSubscriptionArn != *kept.AddonSubscriptionArn {
+		t.Errorf("got %+v and %+v", kept, list)
+	}
+	must[*mailmanager.DeleteTrafficPolicyOutput](t)(api.DeleteTrafficPolicy(ctx, &mailmanager.DeleteTrafficPolicyInput{TrafficPolicyId: policy}))
+	for range 2 {
+		must[*mailmanager.DeleteAddonInstanceOutput](t)(api.DeleteAddonInstance(ctx, &mailmanager.DeleteAddonInstanceInput{AddonInstanceId: instance}))
+	}
+	for range 2 {
+		must[*mailmanager.DeleteAddonSubscriptionOutput](t)(api.DeleteAddonSubscription(ctx, &mailmanager.DeleteAddonSubscriptionInput{AddonSubscriptionId: subscription}))
 	}
 }
 
