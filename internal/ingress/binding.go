@@ -43,6 +43,7 @@ var (
 // C8). The address lists that the policy names are looked up as they are when it decides (Mail Manager, F15). It is used by the session's goroutine only.
 type binding struct {
 	in      *Ingress
+	mail    *Mail
 	session *smtpd.Session
 	point   *control.IngressPoint
 	policy  *control.Policy
@@ -71,11 +72,11 @@ func (b *binding) Mail(_ context.Context, t *smtpd.Transaction) *smtp.Reply {
 	if refusal := b.unproved(); refusal != nil {
 		return b.refuse(t, "MAIL", refusal, reasonUnproved)
 	}
-	if reason, behind := b.in.queue.Behind(); behind {
+	if reason, behind := b.mail.Queue.Behind(); behind {
 		return b.refuse(t, "MAIL", replyBehind.Because(errors.New(reason)), reasonBehind)
 	}
 	state := &transaction{}
-	if reason, ok := b.in.reserve(state, t.DeclaredSize); !ok {
+	if reason, ok := b.reserve(state, t.DeclaredSize); !ok {
 		return b.refuse(t, "MAIL", replyBehind.Because(errors.New(reason)), reasonStorage)
 	}
 	state.giveBack() // nobody holds room by MAIL alone: the content reserves it when it comes
@@ -113,12 +114,12 @@ func (b *binding) Ended(t *smtpd.Transaction) {
 }
 
 // reserve sets room for a message's declared size aside until the transaction gives it back. The reason says why there is none.
-func (in *Ingress) reserve(state *transaction, octets int64) (reason string, ok bool) {
-	if in.cfg.Reserve == nil {
+func (b *binding) reserve(state *transaction, octets int64) (reason string, ok bool) {
+	if b.mail.Reserve == nil {
 		return "", true
 	}
 	state.giveBack() // of a DATA that was refused before
-	state.release, reason, ok = in.cfg.Reserve(octets)
+	state.release, reason, ok = b.mail.Reserve(octets)
 	return reason, ok
 }
 
@@ -214,7 +215,7 @@ func (in *Ingress) refuseSession(s *smtpd.Session, p *control.IngressPoint, repl
 
 func (in *Ingress) appendRefused(s *smtpd.Session, p *control.IngressPoint, event *trace.Refused) {
 	event.Facts = in.facts(s, p)
-	in.cfg.Trace.Append(trace.Event{
+	in.tell(trace.Event{
 		Time: in.cfg.Now(), Account: event.Facts.Account, Region: event.Facts.Region, Session: s.ID, Refused: event,
 	})
 }

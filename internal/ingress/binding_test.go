@@ -21,6 +21,7 @@ import (
 	"sluice/internal/message"
 	"sluice/internal/policy"
 	"sluice/internal/rule"
+	"sluice/internal/smtp"
 	"sluice/internal/smtpd"
 	"sluice/internal/spool"
 	"sluice/internal/spool/memory"
@@ -119,6 +120,7 @@ type gateway struct {
 	spool   spool.Spool
 	queue   *fakeQueue
 	trace   *recorder
+	mail    Mail
 	address string
 }
 
@@ -153,17 +155,18 @@ func newGateway(t *testing.T, change func(*gateway, *Config)) *gateway {
 		policies: map[control.Key]*control.Policy{testKey("tp-test"): {Key: testKey("tp-test"), Policy: pol}},
 		rules:    map[control.Key]*control.RuleSet{testKey("rs-test"): {Key: testKey("rs-test"), Hash: hash, Source: source, Set: set}},
 	}
+	g.mail = Mail{Spool: g.spool, Queue: g.queue, Trace: g.trace}
 	low := freePorts(t, 1)
 	cfg := Config{
-		Spool: g.spool, Trace: g.trace, Pool: Pool{Host: "127.0.0.1", Low: low, High: low},
-		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Pool: Pool{Host: "127.0.0.1", Low: low, High: low}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(g, &cfg)
 	}
 	g.in = New(cfg)
 	server := smtpd.New(smtpd.Config{Hostname: "shared.test", Host: g.in.Host()})
-	g.in.Attach(g.plane, g.queue, server)
+	g.in.Attach(g.plane, server)
+	g.in.Carry(g.mail)
 	if g.address, err = g.in.Open(t.Context(), g.point); err != nil {
 		t.Fatal(err)
 	}
@@ -334,8 +337,8 @@ func TestRefusals(t *testing.T) {
 			lines: wholeMessage[:2], want: "452 4.3.1 ", reason: "11 minutes",
 		},
 		{
-			name: "storage is short", change: func(_ *gateway, c *Config) {
-				c.Reserve = func(int64) (func(), string, bool) { return nil, "1 MiB free", false }
+			name: "storage is short", change: func(g *gateway, _ *Config) {
+				g.mail.Reserve = func(int64) (func(), string, bool) { return nil, "1 MiB free", false }
 			},
 			lines: wholeMessage[:2], want: "452 4.3.1 ", reason: "1 MiB free",
 		},
@@ -344,11 +347,11 @@ func TestRefusals(t *testing.T) {
 			lines: wholeMessage, want: "451 4.3.0 ", reason: "rule set is gone",
 		},
 		{
-			name: "spool does not begin", change: func(_ *gateway, c *Config) { c.Spool = failingSpool{c.Spool, true} },
+			name: "spool does not begin", change: func(g *gateway, _ *Config) { g.mail.Spool = failingSpool{g.spool, true} },
 			lines: wholeMessage[:4], want: "451 4.3.0 ", reason: "broken",
 		},
 		{
-			name: "spool does not accept", change: func(_ *gateway, c *Config) { c.Spool = failingSpool{c.Spool, false} },
+			name: "spool does not accept", change: func(g *gateway, _ *Config) { g.mail.Spool = failingSpool{g.spool, false} },
 			lines: wholeMessage, want: "451 4.3.0 ", reason: "broken",
 		},
 	}
@@ -533,12 +536,34 @@ func TestSharedListenerBindsAtMail(t *testing.T) {
 	}
 }
 
-func TestNothingIsServedBeforeAttach(t *testing.T) {
+// TestS29NothingIsServedWithoutStorage: until there is a control plane, and somewhere for mail to go, every session is answered
+// 421; from then on it is served.
+func TestS29NothingIsServedWithoutStorage(t *testing.T) {
 	t.Parallel()
-	recorder := &recorder{}
-	in := New(Config{Trace: recorder, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
-	_, reply := in.Host().Open(t.Context(), &smtpd.Session{Listener: &smtpd.Listener{Tag: pointTag{testKey("inp-test")}}})
-	if reply == nil || reply.Code != 421 || !errors.Is(reply, ErrNotAttached) {
-		t.Errorf("got %v, want 421", reply)
+	point, plain := testPoint("inp-test"), smtpd.New(smtpd.Config{})
+	in := New(Config{Now: time.Now, Logger: slog.New(slog.DiscardHandler), Listeners: map[string]ListenerConfig{"mx": {}}})
+	open := func(tag any) *smtp.Reply {
+		s := &smtpd.Session{Listener: &smtpd.Listener{Tag: tag}}
+		_, reply := in.Host().Open(t.Context(), s)
+		in.Host().Closed(s)
+		return reply
 	}
+	refused := func(want error) {
+		t.Helper()
+		for _, tag := range []any{pointTag{point.Key}, sharedTag{"mx"}} {
+			if reply := open(tag); reply == nil || reply.String() != "421 4.3.2 Service not available" || !errors.Is(reply, want) {
+				t.Errorf("%T: got %v, want 421 because %v", tag, reply, want)
+			}
+		}
+	}
+	refused(ErrNotAttached)
+	in.Attach(&plane{points: map[control.Key]*control.IngressPoint{point.Key: point}}, plain)
+	in.editMembers("mx", func([]control.Key) []control.Key { return []control.Key{point.Key, testKey("inp-other")} })
+	refused(ErrNoStorage)
+	recorder := &recorder{}
+	in.Carry(Mail{Trace: recorder})
+	if reply := open(pointTag{point.Key}); !errors.Is(reply, errNoPolicy) {
+		t.Errorf("got %v, want that the session is taken up to the point's policy", reply)
+	}
+	recorder.last(t)
 }

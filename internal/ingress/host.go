@@ -42,6 +42,9 @@ func (in host) Open(_ context.Context, s *smtpd.Session) (smtpd.Binding, *smtp.R
 	s.Host = &visit{}
 	in.nameOf(s) // begins the look-up that acceptance will want the result of
 	points, err := in.control()
+	if err == nil && in.mail.Load() == nil {
+		err = ErrNoStorage
+	}
 	if err != nil {
 		return nil, in.refuseSession(s, nil, replyUnavailable.Because(err))
 	}
@@ -199,7 +202,7 @@ func (in *Ingress) membersOf(listener string) []control.Key {
 	return nil
 }
 
-// bind ties a session to a point, under the policy that is current (Mail Manager, C8).
+// bind ties a session to a point, under the policy that is current (Mail Manager, C8). Open has seen that mail is carried.
 func (in *Ingress) bind(points Points, s *smtpd.Session, p *control.IngressPoint) (smtpd.Binding, *smtp.Reply) {
 	client := s.Remote.Addr().Unmap() // IPv4-mapped IPv6 is IPv4 (Mail Manager, C3)
 	switch {
@@ -212,7 +215,7 @@ func (in *Ingress) bind(points Points, s *smtpd.Session, p *control.IngressPoint
 	if !ok {
 		return nil, in.refuseSession(s, p, replyUnavailable.Because(errNoPolicy))
 	}
-	b := &binding{in: in, session: s, point: p, policy: pol, lists: control.ScopedLists{Lists: points, Scope: p.Scope}}
+	b := &binding{in: in, mail: in.mail.Load(), session: s, point: p, policy: pol, lists: control.ScopedLists{Lists: points, Scope: p.Scope}}
 	b.facts = PolicyFacts(client, s.TLS.Version, &b.lists)
 	return b, nil
 }
@@ -235,7 +238,7 @@ func (in host) Closed(s *smtpd.Session) {
 		return
 	}
 	facts := in.facts(s, pointOf(s))
-	in.cfg.Trace.Append(trace.Event{
+	in.tell(trace.Event{
 		Time: in.cfg.Now(), Account: facts.Account, Region: facts.Region, Session: s.ID,
 		Ended: &trace.Ended{Facts: facts, Commands: s.Commands, Reason: s.End, Took: in.cfg.Now().Sub(s.Started)},
 	})

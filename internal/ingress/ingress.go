@@ -1,7 +1,8 @@
 // Package ingress joins ingress points to listening sockets and SMTP sessions to ingress points. It opens the sockets
 // (sockets.go), finds a session's point (host.go) by what the TLS handshake and AUTH say and prove (handshake.go, login.go,
-// guard.go), runs the point's traffic policy (binding.go), and hands accepted mail to the spool and the queue (sink.go). It implements control.Sockets, and its Host is smtpd's. Start with
-// New, then Attach.
+// guard.go), runs the point's traffic policy (binding.go), and hands accepted mail to the spool and the queue (sink.go). It
+// implements control.Sockets, and its Host is smtpd's. Start with New, then Attach, then Carry: until then sockets open, and every
+// session is answered 421.
 // Source: Mail Manager, section 2; Mail Manager, B1 to B21.
 package ingress
 
@@ -84,16 +85,21 @@ type ListenerConfig struct {
 	ProxyFrom []netip.Prefix // whose connections begin with a PROXY protocol header
 }
 
+// Mail is where accepted mail goes, and what tells of it.
+type Mail struct {
+	Spool   Spool
+	Queue   Queue
+	Trace   Trace
+	Reserve func(octets int64) (release func(), reason string, ok bool) // room in the spool; nil: there always is
+}
+
 // Config is what an Ingress works with.
 type Config struct {
-	Spool         Spool
-	Trace         Trace
-	Reserve       func(octets int64) (release func(), reason string, ok bool) // room in the spool; nil: there always is
-	Certificates  Certificates                                                // of the server; nil: no TLS
-	Names         Names                                                       // nil: clients have none
-	SRS           *srs.Rewriter                                               // knows the addresses that REPLACE made; nil: there are none
-	Return        func(account, region string) spool.Lane                     // the way of mail to those; empty: it is held
-	Records       Records                                                     // nil: none are written
+	Certificates  Certificates                            // of the server; nil: no TLS
+	Names         Names                                   // nil: clients have none
+	SRS           *srs.Rewriter                           // knows the addresses that REPLACE made; nil: there are none
+	Return        func(account, region string) spool.Lane // the way of mail to those; empty: it is held
+	Records       Records                                 // nil: none are written
 	Pool          Pool
 	Listeners     map[string]ListenerConfig // by name
 	Hostname      string                    // what a listener with several points is called
@@ -107,9 +113,9 @@ type Config struct {
 // Ingress implements control.Sockets. All methods are safe for concurrent use.
 type Ingress struct {
 	cfg     Config
-	queue   Queue // set by Attach, as server
-	server  SMTP
+	server  SMTP // set by Attach
 	points  atomic.Pointer[Points]
+	mail    atomic.Pointer[Mail] // nil before Carry
 	metrics metrics
 	tls     tlsConfigs
 	guard   *guard
@@ -122,10 +128,13 @@ type Ingress struct {
 	members  sync.Map // listener name to *memberList: read by sessions
 }
 
-// ErrNotAttached says that the control plane was not attached yet.
-var ErrNotAttached = errors.New("the control plane is not attached")
+// Why nobody is served yet.
+var (
+	ErrNotAttached = errors.New("the control plane is not attached")
+	ErrNoStorage   = errors.New("the spool is not open")
+)
 
-// New returns an Ingress that refuses every connection until Attach.
+// New returns an Ingress that refuses every connection until Attach and Carry.
 func New(cfg Config) *Ingress {
 	if cfg.MaxRecipients == 0 {
 		cfg.MaxRecipients = DefaultMaxRecipients
@@ -147,9 +156,9 @@ func New(cfg Config) *Ingress {
 	return in
 }
 
-// Attach gives the Ingress the control plane to read from, the queue to hand mail to and the server of its sockets. It must
-// be called once, before the first Open, so that no point's pool address is given to another.
-func (in *Ingress) Attach(points Points, queue Queue, server SMTP) {
+// Attach gives the Ingress the control plane to read from and the server of its sockets. It must be called once, before the
+// first Open, so that no point's pool address is given to another.
+func (in *Ingress) Attach(points Points, server SMTP) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for p := range points.Points() {
@@ -157,8 +166,18 @@ func (in *Ingress) Attach(points Points, queue Queue, server SMTP) {
 			in.assigned[p.PoolAddress] = p.Key
 		}
 	}
-	in.queue, in.server = queue, server
+	in.server = server
 	in.points.Store(&points)
+}
+
+// Carry serves the sessions that begin from now on: there is somewhere for mail to go (S29). It is called once, at any time.
+func (in *Ingress) Carry(m Mail) { in.mail.Store(&m) }
+
+// tell appends an event to the trace. Without one what nobody is served for is only counted.
+func (in *Ingress) tell(e trace.Event) {
+	if m := in.mail.Load(); m != nil {
+		m.Trace.Append(e)
+	}
 }
 
 func (in *Ingress) control() (Points, error) {

@@ -23,11 +23,11 @@ type sink struct {
 
 // Data implements smtpd.Binding.
 func (b *binding) Data(ctx context.Context, t *smtpd.Transaction) (smtpd.Sink, *smtp.Reply) {
-	if reason, ok := b.in.reserve(t.Host.(*transaction), t.DeclaredSize); !ok {
+	if reason, ok := b.reserve(t.Host.(*transaction), t.DeclaredSize); !ok {
 		return nil, b.refuse(t, "DATA", replyBehind.Because(errors.New(reason)), reasonStorage)
 	}
 	id := message.NewID(b.in.cfg.Now())
-	incoming, err := b.in.cfg.Spool.Begin(ctx, id)
+	incoming, err := b.mail.Spool.Begin(ctx, id)
 	if err != nil {
 		return nil, b.refuse(t, "DATA", replyTemporary.Because(err), reasonInternal)
 	}
@@ -45,10 +45,10 @@ func (s *sink) Commit(ctx context.Context) *smtp.Reply {
 		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
 	}
 	acceptance := s.acceptance(rules)
-	if handsOver(acceptance.Items) && in.queue.Room(s.Size()) {
-		acceptance.Owner, acceptance.Until = in.queue.Lease()
+	if handsOver(acceptance.Items) && b.mail.Queue.Room(s.Size()) {
+		acceptance.Owner, acceptance.Until = b.mail.Queue.Lease()
 	}
-	content, err := in.cfg.Spool.Accept(ctx, acceptance)
+	content, err := b.mail.Spool.Accept(ctx, acceptance)
 	if err != nil {
 		in.cfg.Logger.Error("message not accepted", "message_id", s.id.String(), "session_id", b.session.ID.String(), "error", err)
 		return b.refuse(s.t, "DATA", replyTemporary.Because(err), reasonInternal)
@@ -101,7 +101,7 @@ func handsOver(items []spool.Item) bool { return len(items) == 1 && items[0].Lan
 
 // handOver passes the message's first item on. What the queue does not take waits in the spool.
 func (s *sink) handOver(ctx context.Context, a *spool.Acceptance, content spool.Content) {
-	queue := s.binding.in.queue
+	queue := s.binding.mail.Queue
 	if a.Owner == "" {
 		release(content)
 		for i := range a.Items {
@@ -114,7 +114,7 @@ func (s *sink) handOver(ctx context.Context, a *spool.Acceptance, content spool.
 		return
 	}
 	release(content)
-	if err := s.binding.in.cfg.Spool.Release(ctx, a.Owner, a.Items[0].ItemKey); err != nil {
+	if err := s.binding.mail.Spool.Release(ctx, a.Owner, a.Items[0].ItemKey); err != nil {
 		s.binding.in.cfg.Logger.Warn("an accepted message waits for its lease to end", "message_id", s.id.String(), "error", err)
 	}
 	queue.Notify(spool.LaneProcess)
@@ -127,7 +127,7 @@ func release(content spool.Content) {
 }
 
 func (s *sink) traceAccepted(m *spool.Message) {
-	s.binding.in.cfg.Trace.Append(trace.Event{
+	s.binding.in.tell(trace.Event{
 		Time: m.ReceivedAt, Account: m.Session.Account, Region: m.Session.Region, Message: m.ID, Session: m.Session.ID,
 		Accepted: &trace.Accepted{
 			Facts: m.Session, ReversePath: m.Envelope.ReversePath.Received, Recipients: message.Addresses(m.Envelope.Recipients), Size: m.Size,

@@ -143,7 +143,7 @@ func newTestIngress(t *testing.T, pool Pool, listeners map[string]ListenerConfig
 	for _, point := range points {
 		p.points[point.Key] = point
 	}
-	in.Attach(p, &fakeQueue{}, smtp)
+	in.Attach(p, smtp)
 	t.Cleanup(in.Shutdown)
 	return in, smtp
 }
@@ -450,7 +450,7 @@ func TestInheritedSocketsComeFirst(t *testing.T) {
 			return nil
 		},
 	})
-	in.Attach(&plane{}, &fakeQueue{}, &accepter{tags: make(chan any)})
+	in.Attach(&plane{}, &accepter{tags: make(chan any)})
 	t.Cleanup(in.Shutdown)
 	requireIPv6(t)
 	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err != nil {

@@ -148,11 +148,12 @@ func newGateway(t *testing.T, strict bool) *gateway {
 		Owner: "test", Now: time.Now, Logger: log,
 	})
 	in := ingress.New(ingress.Config{
-		Spool: g.spool, Trace: g.record, Now: time.Now, Logger: log,
+		Now: time.Now, Logger: log,
 		Listeners: map[string]ingress.ListenerConfig{"mx": {Addresses: []string{"127.0.0.1:0"}}},
 	})
 	served := make(socket, 1)
-	in.Attach(g.plane, g.queue, served)
+	in.Attach(g.plane, served)
+	in.Carry(ingress.Mail{Spool: g.spool, Trace: g.record, Queue: g.queue})
 	if _, err := in.Open(t.Context(), point); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ var (
 	ErrClosed    = errors.New("the spool is closed")
 	ErrCorrupt   = errors.New("stored record does not match its checksum or format")
 	ErrSlow      = errors.New("the disk took too long to make the message durable; it was taken back")
+	// ErrNewerFormat says that a later version of the program wrote the spool: waiting does not help.
+	ErrNewerFormat = errors.New("the spool was written by a later version of this program")
 )
 
 // SettleError says which settlements of a call to Settle were not applied: their index among the arguments and why

@@ -358,8 +358,8 @@ func TestNewerFormatIsRefused(t *testing.T) {
 		if err := errors.Join(s.db.Set(key, nil, pebble.Sync), s.Close()); err != nil {
 			t.Fatalf("close: %v", err)
 		}
-		if _, err := Open("spool", Config{FS: fs, Logger: quiet}); !errors.Is(err, errNewer) {
-			t.Errorf("key %x: got %v, want %v", key, err, errNewer)
+		if _, err := Open("spool", Config{FS: fs, Logger: quiet}); !errors.Is(err, spool.ErrNewerFormat) {
+			t.Errorf("key %x: got %v, want %v", key, err, spool.ErrNewerFormat)
 		}
 	}
 }

@@ -142,7 +142,7 @@ func TestShortWithinASecond(t *testing.T) {
 func TestReclaim(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		short := func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: 1, TotalBytes: 10 * gib}, nil }
+		short := func() (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: gib / 2, TotalBytes: 10 * gib}, nil }
 		s, err := Open("spool", Config{FS: vfs.NewMem(), Logger: quiet, Usage: short})
 		if err != nil {
 			t.Fatalf("open: %v", err)
@@ -224,7 +224,8 @@ func TestLogger(t *testing.T) {
 	if got := line.String(); strings.Contains(got, "nothing") || !strings.Contains(got, "spool: went wrong 2") {
 		t.Errorf("logged %q", got)
 	}
-	options(Config{Logger: jsonLog(&line)}.withDefaults("spool"), newMetrics(nil)).EventListener.DataCorruption(pebble.DataCorruptionInfo{Path: "000001.sst"})
+	c := Config{Logger: jsonLog(&line)}.withDefaults("spool")
+	options(c, newLogger(c), newMetrics(nil)).EventListener.DataCorruption(pebble.DataCorruptionInfo{Path: "000001.sst"})
 	if !strings.Contains(line.String(), "000001.sst") {
 		t.Errorf("corruption is not logged: %q", line.String())
 	}

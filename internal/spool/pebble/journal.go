@@ -23,7 +23,7 @@ const (
 	slotKeyOctets = idOctets + seqOctets // then the checksum
 )
 
-var errJournalFormat = errors.New("journal of running steps: unknown format")
+var errJournalFormat = fmt.Errorf("journal of running steps: unknown format: %w", spool.ErrNewerFormat)
 
 // journal implements spool.Journal.
 type journal struct {

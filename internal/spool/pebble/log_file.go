@@ -14,7 +14,7 @@ const logSuffix = ".log"
 // stack instead of a line. Source: docs/promises.md, Disks; S29.
 type logFS struct {
 	vfs.FS
-	fatal func(format string, args ...any) // never returns
+	fatal func(format string, args ...any) // never returns once the store is open
 }
 
 // Create implements vfs.FS.

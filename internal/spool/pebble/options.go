@@ -3,6 +3,7 @@ package pebble
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -26,10 +27,9 @@ const (
 
 // options are the store's. The format is pinned: a newer version of the library must not make the directory unreadable
 // for the one before. Value separation is left off: it is experimental in this version.
-func options(c Config, m *metrics) *pebble.Options {
-	l := &logger{log: c.Logger, exit: c.Exit}
+func options(c Config, l *logger, m *metrics) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          logFS{FS: c.FS, fatal: l.Fatalf},
+		FS:                          logFS{FS: c.FS, fatal: l.lost},
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		Logger:                      l,
 		CacheSize:                   cacheOctets,
@@ -68,8 +68,19 @@ func memTableSize(usage func() (vfs.DiskUsage, error)) uint64 {
 
 // logger is what the store reports to.
 type logger struct {
-	log  *slog.Logger
-	exit func(status int)
+	log    *slog.Logger
+	exit   func(status int)
+	opened atomic.Bool // the store is
+}
+
+func newLogger(c Config) *logger { return &logger{log: c.Logger, exit: c.Exit} }
+
+// lost is for a log that cannot be made, written or synced. Before the store is open it returns, for nothing was promised yet:
+// the store hands the error to whoever opens it, who may try again.
+func (l *logger) lost(format string, args ...any) {
+	if l.opened.Load() {
+		l.Fatalf(format, args...)
+	}
 }
 
 // Infof is about compactions and the like: nothing that an operator acts on.

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,8 @@ var (
 )
 
 // Open opens the spool in a directory, which is made, durably, when it is not there. It sweeps what a crash left, and reads the
-// index of the lanes; messages and content are not read. Only one process can have it open.
+// index of the lanes; messages and content are not read. Only one process can have it open. After an error nothing is open, and
+// it may be tried again, but for spool.ErrNewerFormat, which stays.
 func Open(dir string, c Config) (*Spool, error) {
 	c = c.withDefaults(dir)
 	s := &Spool{
@@ -84,10 +86,12 @@ func Open(dir string, c Config) (*Spool, error) {
 		sync:       pebble.Sync,
 	}
 	s.metrics = newMetrics(s)
-	db, err := openStore(dir, options(c, s.metrics))
+	l := newLogger(c)
+	db, err := openStore(dir, options(c, l, s.metrics), s.disk)
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", dir, err)
 	}
+	l.opened.Store(true)
 	s.db, s.spills = db, newSpills(db)
 	if err := s.recover(c.FS, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), db.Close())
@@ -101,7 +105,10 @@ func Open(dir string, c Config) (*Spool, error) {
 
 // openStore opens the store, which panics when the directory cannot be synced: to those who start the process that is one
 // line as any other that says why it cannot be started.
-func openStore(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+func openStore(dir string, o *pebble.Options, d *disk) (db *pebble.DB, err error) {
+	if err := d.roomToOpen(dir, o); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if cause := recover(); cause != nil {
 			failed, ok := cause.(error)
@@ -111,8 +118,14 @@ func openStore(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 			err = failed
 		}
 	}()
-	return pebble.Open(dir, o)
+	if db, err = pebble.Open(dir, o); err != nil && strings.Contains(err.Error(), unknownFormat) {
+		return nil, fmt.Errorf("%w: %w", spool.ErrNewerFormat, err)
+	}
+	return db, err
 }
+
+// unknownFormat is what the store says of a directory that a later version of it has written; it has no error to compare with.
+const unknownFormat = "unknown format major version"
 
 func (c Config) withDefaults(dir string) Config {
 	if c.Budget == nil {

@@ -11,9 +11,6 @@ import (
 	"sluice/internal/spool"
 )
 
-// errNewer refuses what a newer version has written.
-var errNewer = errors.New("the spool was written by a newer version")
-
 // checkFormat refuses keys of another format than ours.
 func (s *Spool) checkFormat() error {
 	it, err := s.db.NewIter(nil)
@@ -23,7 +20,7 @@ func (s *Spool) checkFormat() error {
 	defer closeQuietly(it)
 	for _, to := range [...]func() bool{it.First, it.Last} {
 		if to() && it.Key()[0] != keyFormat {
-			return fmt.Errorf("key format %d, this version knows %d: %w", it.Key()[0], keyFormat, errNewer)
+			return fmt.Errorf("key format %d, this version knows %d: %w", it.Key()[0], keyFormat, spool.ErrNewerFormat)
 		}
 	}
 	return it.Error()

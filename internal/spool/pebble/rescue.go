@@ -73,7 +73,7 @@ type source interface {
 
 func openSource(fs vfs.FS, dir string, report func(error)) (source, error) {
 	quiet := Config{FS: fs, Logger: slog.New(slog.DiscardHandler)}.withDefaults(dir)
-	o := options(quiet, newMetrics(nil))
+	o := options(quiet, newLogger(quiet), newMetrics(nil))
 	o.ReadOnly, o.ErrorIfNotExists = true, true
 	db, err := pebble.Open(dir, o)
 	if err == nil {
