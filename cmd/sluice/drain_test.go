@@ -103,7 +103,7 @@ func TestASessionThatTakesAllTheTimeCutsNoRelaying(t *testing.T) {
 	late := beginMail(t, address)
 	ended := make(chan error, 1)
 	go func() { ended <- stop() }()
-	harness.Eventually(t, "no step begins", func() bool { return !s.gateway.queue.Room(0) })
+	harness.Eventually(t, "no step begins", func() bool { return !s.gateway.storage.mail.Load().queue.Room(0) })
 	late.PrintfLine("\r\nbody\r\n.")
 	if _, text, err := late.ReadResponse(250); err != nil || !strings.HasPrefix(text, "2.0.0 OK") {
 		t.Fatalf("got %q, %v", text, err)
@@ -114,7 +114,7 @@ func TestASessionThatTakesAllTheTimeCutsNoRelaying(t *testing.T) {
 	close(host.may)
 	second, _ := started(t, cfg)
 	harness.Eventually(t, "the spool is empty", func() bool {
-		lanes, err := second.gateway.spool.Lanes(t.Context())
+		lanes, err := second.gateway.storage.mail.Load().spool.Lanes(t.Context())
 		return err == nil && len(lanes) == 0
 	})
 	if got := host.taken.Load(); got != 1 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/action"
@@ -19,20 +21,13 @@ import (
 	"sluice/internal/control"
 	"sluice/internal/ingress"
 	"sluice/internal/mailmanager"
-	"sluice/internal/message"
-	"sluice/internal/process"
-	"sluice/internal/queue"
 	"sluice/internal/rdns"
 	"sluice/internal/records"
-	"sluice/internal/schedule"
 	"sluice/internal/seal"
 	"sluice/internal/smtpd"
-	"sluice/internal/spool"
-	"sluice/internal/spool/pebble"
 	"sluice/internal/srs"
 	"sluice/internal/store/sqlite"
 	"sluice/internal/throttle"
-	"sluice/internal/trace"
 )
 
 // What is in the data directory, beside the root credentials.
@@ -46,14 +41,12 @@ const (
 // masterKeyVariable has the master key where it must not lie beside the data it protects.
 const masterKeyVariable = "SLUICE_MASTER_KEY"
 
-// gateway is everything behind the HTTP address, in the order that a message meets it. Its parts are opened from the disk
-// upwards: what holds data first, what takes mail last.
+// gateway is everything behind the HTTP address. Its parts are opened from the disk upwards; mail, which needs the most of the
+// disk, is opened last, and later than the others when its disk is not ready (storage.go).
 type gateway struct {
 	server *server
 
 	store        *sqlite.Store
-	spool        *pebble.Spool
-	trace        *trace.Log
 	certificates *certs.Certificates
 	records      *records.Log
 	names        *rdns.Names
@@ -63,41 +56,31 @@ type gateway struct {
 	profiles     *control.Profiles
 	control      *control.Control
 	relays       *action.RelayExecutor
-	queue        *queue.Queue
+	planner      *action.Planner
+	reporter     *action.Reporter
 	ingress      *ingress.Ingress
 	tokens       *awsapi.PageTokens // of the admin API
 	smtp         *smtpd.Server
 
 	api       http.Handler
+	admin     adminAPI
 	readiness admin.Readiness
 	undo      []func() error // in the order of opening
+
+	storage *storage
 }
 
 // openGateway opens the parts and joins them. Nothing is listened on before run.
 func openGateway(ctx context.Context, s *server) (*gateway, error) {
-	g := &gateway{server: s, profiles: s.cfg.profiles()}
+	g := &gateway{server: s, profiles: s.cfg.profiles(), storage: newStorage(s.registry)}
 	for _, open := range []func(context.Context) error{
-		g.openKeys, g.openSpool, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openQueue, g.openSMTP, g.openAPI,
+		g.openKeys, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openActions, g.openSMTP, g.openAPI, g.tryMail,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, g.close())
 		}
 	}
 	return g, nil
-}
-
-func (g *gateway) openSpool(context.Context) (err error) {
-	s := g.server
-	config := pebble.Config{Logger: s.log, Registerer: s.registry, Reserve: s.cfg.DiskReserve}
-	if g.spool, err = pebble.Open(filepath.Join(s.dir.path, spoolFolder), config); err != nil {
-		return fmt.Errorf("open the spool: %w", err)
-	}
-	g.undo = append(g.undo, g.spool.Close)
-	if g.trace, err = trace.Open(filepath.Join(s.dir.path, traceFolder), trace.Config{Logger: s.log, Registerer: s.registry}); err != nil {
-		return fmt.Errorf("open the trace: %w", err)
-	}
-	g.undo = append(g.undo, g.trace.Close)
-	return nil
 }
 
 // openKeys opens what secrets are sealed under, and what is derived from it.
@@ -140,7 +123,7 @@ func (g *gateway) clientNames() ingress.Names {
 	return g.names
 }
 
-// openIngress prepares the sockets; the queue and the control plane are joined once they are there.
+// openIngress prepares the sockets; the control plane and mail are joined once they are there.
 func (g *gateway) openIngress(context.Context) error {
 	cfg := g.server.cfg
 	pool, err := ingress.ParsePool(cfg.SMTP)
@@ -152,7 +135,7 @@ func (g *gateway) openIngress(context.Context) error {
 		listeners[name] = l.ingress()
 	}
 	g.ingress = ingress.New(ingress.Config{
-		Spool: g.spool, Trace: g.trace, Reserve: g.spool.Reserve, Pool: pool, Listeners: listeners, Certificates: g.certificates, Names: g.clientNames(), Records: g.records,
+		Pool: pool, Listeners: listeners, Certificates: g.certificates, Names: g.clientNames(), Records: g.records,
 		SRS: g.rewriter, Return: g.bounceRoute,
 		MaxRecipients: cfg.MaxRecipients, Inherited: g.server.inherited.Claim, Now: g.server.now, Logger: g.server.log, Registerer: g.server.registry,
 	})
@@ -175,7 +158,7 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	g.control, err = control.Open(ctx, control.Config{
 		Store: g.store, Seal: keys, Sockets: g.ingress, Now: s.now, Logger: s.log,
 		Profiles: g.profiles, MailDomain: s.cfg.MailDomain,
-		RelayChanged: func(key control.Key) { g.queue.Probe(spool.RelayLane(key.Account, key.Region, key.ID)) },
+		RelayChanged: g.probe,
 		HasAuthority: func(name string) bool { return g.authorities[name] != nil },
 		HasAnalyzer:  s.cfg.hasAnalyzer,
 	})
@@ -202,32 +185,16 @@ func openSeal(path string) (*seal.Keys, error) {
 	return seal.New(master)
 }
 
-func (g *gateway) openQueue(context.Context) error {
+// openActions makes what the steps of rules are done with.
+func (g *gateway) openActions(context.Context) (err error) {
 	s := g.server
 	g.relays = action.NewRelayExecutor(action.RelayConfig{
 		Relays: g.control, Secret: g.control.Secret, Strict: g.profiles.Strict, Hello: s.cfg.hostname(),
 		Connections: s.cfg.RelayConnections, Authorities: g.authorities, Log: s.log, Metrics: s.registry,
 	})
-	planner := action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: g.profiles.Strict, Rewriter: g.rewriter})
-	reporter, err := g.newReporter()
-	if err != nil {
-		return err
-	}
-	reports := action.Reports{Now: time.Now}
-	processor := process.New(process.Config{
-		RuleSets: g.control, Sources: g.spool, Lists: g.control, Planner: planner,
-		Strict: g.profiles.Strict, Logger: s.log, Registerer: s.registry,
-	})
-	g.queue = queue.New(queue.Config{
-		Spool: g.spool, Trace: process.Recorder{Trace: g.trace, Records: g.records, RuleSets: g.control}, Journal: g.spool.Journal(), Owner: message.NewID(time.Now()).String(),
-		Executors: map[string]queue.Executor{"process": processor, "relay": g.relays, "hop": g.relays, "report": reporter},
-		Reports:   reports, Bounce: reports.Bounce,
-		Now: time.Now, Logger: s.log, Registerer: s.registry,
-		Retry:   schedule.Retry{First: time.Duration(s.cfg.RetryFirst), Longest: time.Duration(s.cfg.RetryMax), GiveUp: time.Duration(s.cfg.GiveUp)},
-		Probe:   schedule.Probe{First: time.Duration(s.cfg.ProbeFirst), Longest: time.Duration(s.cfg.ProbeMax)},
-		HeldFor: time.Duration(s.cfg.HeldFor), HeldOctets: s.cfg.HeldOctets,
-	})
-	return nil
+	g.planner = action.NewPlanner(action.PlannerConfig{Relays: g.control, Secret: g.control.Secret, Strict: g.profiles.Strict, Rewriter: g.rewriter})
+	g.reporter, err = g.newReporter()
+	return err
 }
 
 // newReporter makes what tells senders. A host name that is no domain needs another address to tell from.
@@ -250,23 +217,20 @@ func (g *gateway) openSMTP(context.Context) error {
 		GreetingDelay: time.Duration(s.cfg.GreetingDelay),
 		MaxPerSource:  s.cfg.MaxConnectionsPerSource, Logger: s.log, Registerer: s.registry,
 	})
-	g.ingress.Attach(g.control, g.queue, g.smtp)
+	g.ingress.Attach(g.control, g.smtp)
 	return nil
 }
 
 func (g *gateway) openAPI(context.Context) error {
 	s := g.server
 	g.readiness = admin.Readiness{
-		{Name: "storage", Failing: g.spool.Short},
-		{Name: "queue", Failing: g.queue.Behind},
+		{Name: "storage", Failing: g.storage.failing},
+		{Name: "queue", Failing: g.storage.behind},
 	}
+	g.admin.serve(g.adminConfig(admin.Mail{}))
 	g.api = awsapi.New(awsapi.Config{
-		Services: []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
-		Admin: admin.New(admin.Config{
-			Traces: g.trace, Points: g.control, Sockets: g.ingress, Lanes: g.spool, Relays: relayTrials{g.control, g.relays}, Readiness: g.readiness,
-			Queue: g.queue, Resources: g.control, RuleSets: g.spool, Tokens: g.tokens, Operator: defaultAccount, Log: s.log,
-			StatusReason: g.statusReason, Version: version(),
-		}),
+		Services:    []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
+		Admin:       &g.admin,
 		Credentials: s.credentials,
 		Regions:     s.cfg.Regions,
 		Throttle:    throttle.New(s.cfg.rateOf, time.Now()),
@@ -274,6 +238,25 @@ func (g *gateway) openAPI(context.Context) error {
 		Metrics:     s.registry,
 	})
 	return nil
+}
+
+// adminConfig is the admin API's, with mail or without.
+func (g *gateway) adminConfig(mail admin.Mail) admin.Config {
+	return admin.Config{
+		Mail: mail, Points: g.control, Sockets: g.ingress, Relays: relayTrials{g.control, g.relays}, Readiness: g.readiness,
+		Resources: g.control, Tokens: g.tokens, Operator: defaultAccount, Log: g.server.log,
+		StatusReason: g.statusReason, Version: version(),
+	}
+}
+
+// adminAPI is the admin API that serves now: another one takes its place when mail is opened.
+type adminAPI struct{ now atomic.Pointer[admin.API] }
+
+func (a *adminAPI) serve(config admin.Config) { a.now.Store(admin.New(config)) }
+
+// HandleAdmin implements awsapi.AdminHandler.
+func (a *adminAPI) HandleAdmin(ctx context.Context, caller awsapi.Caller, operation string, input json.RawMessage) (any, error) {
+	return a.now.Load().HandleAdmin(ctx, caller, operation, input)
 }
 
 // relayTrials is the admin API's way to relays: found by the control plane, tried as mail would.
@@ -302,9 +285,16 @@ func (g *gateway) start(ctx context.Context) {
 	g.control.Start(context.WithoutCancel(ctx))
 }
 
-// run lets mail through until drain. The end of ctx does not end it: sessions that are running then may still bring mail.
+// run lets mail through until drain, as soon as mail can be opened. The end of ctx does not end it then: sessions that are running
+// may still bring mail.
 func (g *gateway) run(ctx context.Context) error {
-	g.queue.Run(context.WithoutCancel(ctx))
+	again := time.NewTicker(storageRetry)
+	defer again.Stop()
+	m, err := g.awaitMail(ctx, again.C)
+	if m == nil {
+		return err
+	}
+	m.queue.Run(context.WithoutCancel(ctx))
 	return nil
 }
 
@@ -322,7 +312,7 @@ func (g *gateway) drain() {
 	var ends sync.WaitGroup
 	defer ends.Wait()
 	ends.Go(func() {
-		if err := g.queue.Drain(ctx); err != nil {
+		if err := g.drainMail(ctx); err != nil {
 			log.Warn("running steps cut short; they will run again", "error", err.Error())
 		}
 	})
@@ -334,6 +324,9 @@ func (g *gateway) drain() {
 // close gives the disk back. It is called after run has returned, or instead of it.
 func (g *gateway) close() error {
 	var all []error
+	if m := g.storage.mail.Load(); m != nil {
+		all = append(all, m.close())
+	}
 	for _, undo := range slices.Backward(g.undo) {
 		all = append(all, undo())
 	}

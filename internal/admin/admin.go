@@ -56,15 +56,23 @@ type Relays interface {
 	Try(ctx context.Context, relay *control.Relay) action.Trial
 }
 
-// Config is what the admin API works with. Every field but Version, StatusReason and Operator must be set.
+// Mail is what the admin API asks of mail. The zero Mail is that of a server whose spool is not open: what is about mail is then
+// answered ServiceUnavailable, and everything else is served (S29).
+type Mail struct {
+	Traces   Traces
+	Lanes    Lanes
+	Queue    Queue
+	RuleSets RuleSets
+}
+
+func (m *Mail) served() bool { return m.Lanes != nil }
+
+// Config is what the admin API works with. Every field but Mail, Version, StatusReason and Operator must be set.
 type Config struct {
-	Traces       Traces
+	Mail
 	Points       Points
 	Sockets      Sockets
-	Lanes        Lanes
-	Queue        Queue
 	Resources    Resources
-	RuleSets     RuleSets
 	Tokens       control.PageTokens
 	Log          *slog.Logger
 	Relays       Relays
@@ -89,14 +97,27 @@ var _ awsapi.AdminHandler = (*API)(nil)
 func New(cfg Config) *API {
 	api := &API{cfg: cfg}
 	api.operations = map[string]handler{
-		client.OpGetTrace:      typed(api.getTrace),
-		client.OpFindTraces:    typed(api.findTraces),
 		client.OpListListeners: typed(api.listListeners),
 		client.OpGetStatus:     typed(api.getStatus),
 		client.OpTestRelay:     typed(api.testRelay),
-		client.OpListQueue:     typed(api.listQueue),
-		client.OpShowMessage:   typed(api.showMessage),
-		client.OpListLanes:     typed(api.listLanes),
+	}
+	for operation, handle := range api.aboutMail() {
+		if !cfg.Mail.served() {
+			handle = api.unavailable
+		}
+		api.operations[operation] = handle
+	}
+	return api
+}
+
+// aboutMail are the operations that need the spool, or what stands on it.
+func (api *API) aboutMail() map[string]handler {
+	operations := map[string]handler{
+		client.OpGetTrace:    typed(api.getTrace),
+		client.OpFindTraces:  typed(api.findTraces),
+		client.OpListQueue:   typed(api.listQueue),
+		client.OpShowMessage: typed(api.showMessage),
+		client.OpListLanes:   typed(api.listLanes),
 	}
 	for operation, act := range map[string]queue.Act{
 		client.OpHoldQueue:    queue.ActHold,
@@ -106,9 +127,14 @@ func New(cfg Config) *API {
 		client.OpDiscardQueue: queue.ActDiscard,
 		client.OpRerouteQueue: queue.ActReroute,
 	} {
-		api.operations[operation] = api.steering(operation, act)
+		operations[operation] = api.steering(operation, act)
 	}
-	return api
+	return operations
+}
+
+// unavailable refuses what is about mail while there is none, and says why.
+func (api *API) unavailable(context.Context, awsapi.Caller, json.RawMessage) (any, error) {
+	return nil, mailmanager.Errorf(mailmanager.CodeUnavailable, "Mail is not served: %s", strings.Join(api.cfg.Readiness.Reasons(), "; "))
 }
 
 // HandleAdmin carries out an operation in the account and region of the caller.
@@ -205,11 +231,14 @@ func (api *API) listener(point *control.IngressPoint) client.Listener {
 }
 
 func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.GetStatusInput) (client.GetStatusOutput, error) {
+	status := client.GetStatusOutput{Version: api.cfg.Version, NotReady: api.cfg.Readiness.Reasons()}
+	if !api.cfg.Mail.served() {
+		return status, nil
+	}
 	stats, err := api.cfg.Lanes.Lanes(ctx)
 	if err != nil {
 		return client.GetStatusOutput{}, fmt.Errorf("read the lanes: %w", err)
 	}
-	status := client.GetStatusOutput{Version: api.cfg.Version, NotReady: api.cfg.Readiness.Reasons()}
 	for _, stat := range stats {
 		if !visible(stat.Lane, scope) {
 			continue

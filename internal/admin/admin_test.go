@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,7 +64,8 @@ func (s *server) Lanes(context.Context) ([]spool.LaneStat, error) { return s.lan
 
 func (s *server) api() *API {
 	return New(Config{
-		Traces: s, Points: s, Sockets: s, Lanes: s, Relays: s, Version: "test",
+		Mail:   Mail{Traces: s, Lanes: s},
+		Points: s, Sockets: s, Relays: s, Version: "test",
 		Readiness:    Readiness{check("spool", "no room")},
 		StatusReason: func(key control.Key) string { return "why " + key.ID },
 	})
@@ -220,5 +222,35 @@ func TestGetStatusOfABrokenSpoolIsInternal(t *testing.T) {
 	var refused *mailmanager.Error
 	if err == nil || errors.As(err, &refused) || !errors.Is(err, spool.ErrClosed) {
 		t.Errorf("got %v, want an internal error that wraps %v", err, spool.ErrClosed)
+	}
+}
+
+// TestS29WithoutMail: while the spool is not open what is about mail is refused with the reason, and everything else is answered.
+func TestS29WithoutMail(t *testing.T) {
+	t.Parallel()
+	s := &server{points: []*control.IngressPoint{point(home, "inp-1", "east", mailmanager.IngressPointStatusActive)}}
+	api := New(Config{Points: s, Sockets: s, Relays: s, Version: "test", Readiness: Readiness{check("storage", "no room")}})
+	caller := awsapi.Caller{Account: home.Account, Region: home.Region}
+	for operation := range api.operations {
+		_, err := api.HandleAdmin(t.Context(), caller, operation, json.RawMessage(`{}`))
+		refused, ok := errors.AsType[*mailmanager.Error](err)
+		switch operation {
+		case client.OpListListeners, client.OpGetStatus:
+			if err != nil {
+				t.Errorf("%s: %v", operation, err)
+			}
+		case client.OpTestRelay:
+			if !ok || refused.Code != mailmanager.CodeResourceNotFound {
+				t.Errorf("%s: got %v, want that there is no such relay", operation, err)
+			}
+		default:
+			if !ok || refused.Code != mailmanager.CodeUnavailable || !strings.Contains(refused.Message, "storage: no room") {
+				t.Errorf("%s: got %v, want ServiceUnavailable and the reason", operation, err)
+			}
+		}
+	}
+	status, err := api.HandleAdmin(t.Context(), caller, client.OpGetStatus, json.RawMessage(`{}`))
+	if diff := cmp.Diff(client.GetStatusOutput{Version: "test", NotReady: []string{"storage: no room"}}, status); err != nil || diff != "" {
+		t.Error(err, diff)
 	}
 }

@@ -118,11 +118,11 @@ func (q *theQueue) desk(t *testing.T, operator string) (func(operation, input st
 	}
 	log := &bytes.Buffer{}
 	api := New(Config{
-		Lanes: &server{lanes: []spool.LaneStat{
+		Mail: Mail{Queue: q, RuleSets: q, Lanes: &server{lanes: []spool.LaneStat{
 			{Lane: "held/unrouted", Items: 1, Oldest: noon}, {Lane: spool.LaneProcess, Items: 2},
 			{Lane: spool.RelayLane(home.Account, home.Region, "r-1"), Items: 3}, {Lane: "relay/111111111111/us-east-1/r-3", Items: 4},
-		}},
-		Queue: q, Resources: q, RuleSets: q, Tokens: tokens, Operator: operator, Log: slog.New(slog.NewJSONHandler(log, nil)),
+		}}},
+		Resources: q, Tokens: tokens, Operator: operator, Log: slog.New(slog.NewJSONHandler(log, nil)),
 	})
 	caller := awsapi.Caller{Account: home.Account, Region: home.Region, AccessKeyID: "AKTEST", RequestID: "request", Address: "192.0.2.1:4000"}
 	return func(operation, input string) (any, error) {
