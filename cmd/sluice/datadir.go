@@ -27,21 +27,29 @@ func openDataDir(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, dataDirMode); err != nil {
 		return nil, hint(fmt.Errorf("create the data directory: %w", err), "name another with --data")
 	}
-	lock, err := os.OpenFile(filepath.Join(path, lockFileName), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := openLock(filepath.Join(path, lockFileName))
 	if err != nil {
 		return nil, hint(fmt.Errorf("open the data directory: %w", err), "name another with --data")
 	}
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		err = writeOwner(lock)
-	} else if errors.Is(err, syscall.EWOULDBLOCK) {
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = hint(fmt.Errorf("data directory %s is in use%s", path, owner(lock)), "stop that server, or name another directory with --data")
 	}
 	if err != nil {
 		lock.Close()
 		return nil, err
 	}
+	writeOwner(lock)
 	return &dataDir{path: path, lock: lock}, nil
+}
+
+// openLock opens the lock's file, which need not be written to be locked: a start on a disk that is read-only goes on (S29).
+func openLock(path string) (*os.File, error) {
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		return os.Open(path)
+	}
+	return lock, err
 }
 
 // file is the path of something in the directory.
@@ -52,15 +60,11 @@ func (d *dataDir) unlock() error {
 	return errors.Join(syscall.Flock(int(d.lock.Fd()), syscall.LOCK_UN), d.lock.Close())
 }
 
-// writeOwner leaves our process id for whoever finds the directory in use.
-func writeOwner(lock *os.File) error {
-	if err := lock.Truncate(0); err != nil {
-		return fmt.Errorf("write the lock: %w", err)
+// writeOwner leaves our process id for whoever finds the directory in use. The lock holds without it, as on a disk that is full.
+func writeOwner(lock *os.File) {
+	if lock.Truncate(0) == nil {
+		_, _ = fmt.Fprintln(lock, os.Getpid())
 	}
-	if _, err := fmt.Fprintln(lock, os.Getpid()); err != nil {
-		return fmt.Errorf("write the lock: %w", err)
-	}
-	return nil
 }
 
 func owner(lock *os.File) string {

@@ -148,10 +148,9 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	if g.tokens, err = awsapi.NewPageTokens(keys.Derive("admin: page tokens"), s.now); err != nil {
 		return err
 	}
-	if g.store, err = sqlite.Open(ctx, filepath.Join(s.dir.path, storeFile)); err != nil {
-		return fmt.Errorf("open the store: %w", err)
+	if err := g.openStore(ctx); err != nil {
+		return err
 	}
-	g.undo = append(g.undo, g.store.Close)
 	if g.authorities, err = s.cfg.loadAuthorities(); err != nil {
 		return err
 	}
@@ -165,6 +164,25 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the control plane: %w", err)
 	}
+	return nil
+}
+
+// openStore opens the resources: read-only where the disk takes no writes, for what is there can be told and mail be answered
+// 421 all the same (S29). What cannot be read either ends the process: without resources there is nothing to serve.
+func (g *gateway) openStore(ctx context.Context) (err error) {
+	s := g.server
+	path := s.dir.file(storeFile)
+	if g.store, err = sqlite.Open(ctx, path); err != nil && !isFinal(err) {
+		var failed error
+		if g.store, failed = sqlite.OpenReadOnly(ctx, path); failed == nil {
+			s.log.Error("the API answers and changes nothing: its store cannot be opened for writing", "error", err.Error(), "hint", storageHint(err))
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	g.undo = append(g.undo, g.store.Close)
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"sluice/internal/schedule"
 	"sluice/internal/spool"
 	"sluice/internal/spool/pebble"
+	"sluice/internal/store"
 	"sluice/internal/trace"
 )
 
@@ -75,13 +76,15 @@ func (s *storage) behind() (reason string, behind bool) {
 	return "", false
 }
 
-// isFinal reports whether an error of opening mail stays whatever becomes of the disk.
-func isFinal(err error) bool { return errors.Is(err, spool.ErrNewerFormat) }
+// isFinal reports whether an error of opening stays whatever becomes of the disk.
+func isFinal(err error) bool {
+	return errors.Is(err, spool.ErrNewerFormat) || errors.Is(err, store.ErrNewerFormat)
+}
 
 // tryMail opens mail and joins it with what takes mail in. What a disk refuses is told and remembered, and is no error: it may be
 // tried again. The end of ctx undoes it: nothing is begun when the server stops.
 func (g *gateway) tryMail(ctx context.Context) error {
-	m, err := g.openMail()
+	m, err := g.openMail(ctx)
 	if err == nil && ctx.Err() != nil {
 		return m.close()
 	}
@@ -92,6 +95,7 @@ func (g *gateway) tryMail(ctx context.Context) error {
 	if err != nil {
 		return hint(err, "run the version that wrote it")
 	}
+	m.queue = g.newQueue(m)
 	g.storage.mail.Store(m)
 	g.ingress.Carry(ingress.Mail{Spool: m.spool, Queue: m.queue, Trace: m.trace, Reserve: m.spool.Reserve})
 	g.admin.serve(g.adminConfig(admin.Mail{Traces: m.trace, Lanes: m.spool, Queue: m.queue, RuleSets: m.spool}))
@@ -147,8 +151,9 @@ func (g *gateway) awaitMail(ctx context.Context, again <-chan time.Time) (*mail,
 	}
 }
 
-// openMail opens the parts of mail; the trace first, which is the quicker to open and to close again.
-func (g *gateway) openMail() (_ *mail, err error) {
+// openMail opens what the queue stands on: the trace first, which is the quicker to open and to close again, and with them the store for
+// writing, which needs less of the disk than they do.
+func (g *gateway) openMail(ctx context.Context) (_ *mail, err error) {
 	s, m := g.server, &mail{}
 	defer func() {
 		if err != nil {
@@ -164,7 +169,9 @@ func (g *gateway) openMail() (_ *mail, err error) {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
 	m.undo = append(m.undo, m.spool.Close)
-	m.queue = g.newQueue(m)
+	if err = g.store.Reopen(ctx); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 

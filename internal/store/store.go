@@ -23,6 +23,8 @@ var (
 	ErrTokenTaken = errors.New("the client token is taken")
 	// ErrNewerFormat says that a later version of the program wrote the store.
 	ErrNewerFormat = errors.New("the store was written by a later version of this program")
+	// ErrReadOnly says that the store can be read and not changed.
+	ErrReadOnly = errors.New("the store is open for reading only")
 )
 
 // MissingError says that a resource that is to be used does not exist.

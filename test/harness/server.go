@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -50,19 +51,30 @@ func Start(t testing.TB, args ...string) *Server {
 // StartIn is Start with more in the environment.
 func StartIn(t testing.TB, environment []string, args ...string) *Server {
 	t.Helper()
-	return start(t, &Server{Data: t.TempDir(), smtp: FreePool(t), environment: environment}, nil, args)
+	return start(t, &Server{Data: t.TempDir(), smtp: FreePool(t), environment: environment}, nil, args).awaitReady(t)
 }
 
 // StartOn is Start on a data directory that is there already.
 func StartOn(t testing.TB, data string, args ...string) *Server {
 	t.Helper()
-	return start(t, &Server{Data: data, smtp: FreePool(t)}, nil, args)
+	return start(t, &Server{Data: data, smtp: FreePool(t)}, nil, args).awaitReady(t)
 }
 
 // Restart starts a server on the data directory and the SMTP addresses of one that has ended.
 func (s *Server) Restart(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return start(t, s, nil, args)
+	return start(t, s, nil, args).awaitReady(t)
+}
+
+// RestartUnready is Restart of a server that will not take mail: it returns when the API answers.
+func (s *Server) RestartUnready(t testing.TB, args ...string) *Server {
+	t.Helper()
+	now := start(t, s, nil, args)
+	now.await(t, func() bool {
+		status, _ := now.Page("/healthz")
+		return status == http.StatusOK
+	})
+	return now
 }
 
 // RestartInheriting is Restart with listening sockets, handed over as systemd does it but for LISTEN_PID, which only the
@@ -79,10 +91,10 @@ func (s *Server) RestartInheriting(t testing.TB, sockets []net.Listener, args ..
 		l.Close()
 		files = append(files, file)
 	}
-	return start(t, s, files, args)
+	return start(t, s, files, args).awaitReady(t)
 }
 
-// start starts a server in place of another.
+// start starts a server in place of another, and does not wait for it.
 func start(t testing.TB, before *Server, inherited []*os.File, args []string) *Server {
 	t.Helper()
 	address, err := FreeAddress()
@@ -94,19 +106,34 @@ func start(t testing.TB, before *Server, inherited []*os.File, args []string) *S
 	if len(inherited) > 0 {
 		environment = append(environment, fmt.Sprintf("LISTEN_FDS=%d", len(inherited)))
 	}
-	s := &Server{Process: launch(t, inherited, environment, args...), Endpoint: "http://" + address, Data: before.Data, smtp: before.smtp, environment: before.environment}
-	s.await(t, s.ready)
+	return &Server{Process: launch(t, inherited, environment, args...), Endpoint: "http://" + address, Data: before.Data, smtp: before.smtp, environment: before.environment}
+}
+
+// awaitReady returns the server when it takes mail.
+func (s *Server) awaitReady(t testing.TB) *Server {
+	t.Helper()
+	s.await(t, s.Ready)
 	return s
 }
 
-// ready asks whether the server takes mail.
-func (s *Server) ready() bool {
-	answer, err := http.Get(s.Endpoint + "/readyz")
+// Ready asks whether the server takes mail.
+func (s *Server) Ready() bool {
+	status, _ := s.Page("/readyz")
+	return status == http.StatusOK
+}
+
+// Page is one of the pages that need no signature, with its status; 0 while nobody answers.
+func (s *Server) Page(path string) (status int, body string) {
+	answer, err := http.Get(s.Endpoint + path)
 	if err != nil {
-		return false
+		return 0, ""
 	}
 	defer answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return answer.StatusCode, string(text)
 }
 
 // Environment is what lets the AWS SDKs and tools, and the subcommands of sluice, reach the server, and nothing else.

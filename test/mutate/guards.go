@@ -7,6 +7,8 @@ const (
 	action  = "./internal/action"
 	queue   = "./internal/queue"
 	words   = "./internal/message"
+	spool   = "./internal/spool/pebble"
+	sluice  = "./cmd/sluice"
 	e2e     = "./test/e2e"
 	soak    = "./test/soak"
 )
@@ -92,6 +94,20 @@ var guards = []guard{
 		"s.metrics.dropped(dropDisk, s.events)", "_ = dropDisk", e2e, "^TestS18Full$"},
 	{"S18 dropped records are counted", "internal/records/log.go",
 		"l.metrics.drop(dropWrite, bytes.Count(batch[n:], lineEnd))", "_ = dropWrite", e2e, "^TestS18Full$"},
+	{"S29 nobody is served before there is a spool", "internal/ingress/host.go",
+		"if err == nil && in.mail.Load() == nil {", "if in.mail.Load() == nil && in.cfg.Now == nil {", ingress, "^TestS29NothingIsServedWithoutStorage$"},
+	{"S29 a start without its spool goes on", "cmd/sluice/storage.go",
+		"if err != nil && !isFinal(err) {", "if err != nil && isFinal(err) {", sluice, "^TestS29MailIsAwaited$"},
+	{"S29 opening is tried again", "cmd/sluice/storage.go",
+		"if err := g.tryMail(ctx); err != nil {\n			return nil, err", "if err := ctx.Err(); err == nil {\n			return nil, err", sluice, "^TestS29MailIsAwaited$"},
+	{"S29 a full disk is not opened", "internal/spool/pebble/room.go",
+		"err == nil && usage.AvailBytes < need {", "err == nil && usage.AvailBytes+1 < 1 {", spool, "^TestS29NoRoomToOpen$"},
+	{"S29 a log that fails while it is opened ends no process", "internal/spool/pebble/options.go",
+		"if l.opened.Load() {", "if l.exit != nil {", spool, "^TestS29OpenAgain$"},
+	{"S29 a log that fails ends the process", "internal/spool/pebble/options.go",
+		"	l.exit(1)\n", "	l.exit(0)\n", spool, "^TestLogFailureEndsTheProcess$"},
+	{"S29 a store on a read-only disk is read", "cmd/sluice/gateway.go",
+		"if g.store, failed = sqlite.OpenReadOnly(ctx, path); failed == nil {", "if failed = ctx.Err(); failed != nil {", soak, "^TestS29Unopened$/read-only"},
 	{"S31 age needs a witness", "internal/schedule/schedule.go",
 		"longestWitness time.Duration = 12 * time.Hour", "longestWitness time.Duration = 0", queue, "^TestS31ClockJump$"},
 	{"S32 sessions are told, not cut", "internal/smtpd/server.go",

@@ -204,6 +204,7 @@ func TestS29ReadOnly(t *testing.T) {
 			t.Log(strings.TrimSpace(line))
 		}
 	}
+	servesWithoutMail(t, server.RestartUnready(t, quickRetries...), address, "read-only")
 }
 
 // mountSmall mounts a small file system in memory. The test is skipped where it may not.

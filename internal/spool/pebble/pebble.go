@@ -121,7 +121,7 @@ func openStore(dir string, o *pebble.Options, d *disk) (db *pebble.DB, err error
 	if db, err = pebble.Open(dir, o); err != nil && strings.Contains(err.Error(), unknownFormat) {
 		return nil, fmt.Errorf("%w: %w", spool.ErrNewerFormat, err)
 	}
-	return db, err
+	return db, readError(err)
 }
 
 // unknownFormat is what the store says of a directory that a later version of it has written; it has no error to compare with.
@@ -245,6 +245,8 @@ func (s *Spool) get(key, buf []byte) ([]byte, error) {
 // readError puts an error of the store into the spool's words.
 func readError(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, pebble.ErrNotFound):
 		return spool.ErrNotFound
 	case pebble.IsCorruptionError(err):

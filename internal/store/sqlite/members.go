@@ -66,7 +66,7 @@ func (s *Store) RemoveMember(ctx context.Context, owner store.Key, member string
 func (s *Store) Member(ctx context.Context, owner store.Key, member string) (store.Member, error) {
 	m := store.Member{Key: member}
 	var created int64
-	err := s.readers.QueryRowContext(ctx, `SELECT text, created FROM members WHERE owner = `+numberOf+` AND key = ?`,
+	err := s.readers().QueryRowContext(ctx, `SELECT text, created FROM members WHERE owner = `+numberOf+` AND key = ?`,
 		append(identify(owner), member)...).Scan(&m.Text, &created)
 	if err != nil {
 		return store.Member{}, wrap("read a member of", owner, err)
@@ -77,7 +77,7 @@ func (s *Store) Member(ctx context.Context, owner store.Key, member string) (sto
 
 // Members implements store.Store.
 func (s *Store) Members(ctx context.Context, p store.MemberPage) (list []store.Member, err error) {
-	rows, err := s.readers.QueryContext(ctx, `SELECT key, text, created FROM members
+	rows, err := s.readers().QueryContext(ctx, `SELECT key, text, created FROM members
 		WHERE owner = `+numberOf+` AND text > ? AND text >= ? AND text < ? ORDER BY text LIMIT ?`,
 		append(identify(p.Owner), p.After, p.Prefix, p.Prefix+lastRune, p.N)...)
 	if err != nil {

@@ -92,14 +92,14 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, key store.Key) (store.Resource, error) {
-	r, err := scanResource(s.readers.QueryRowContext(ctx, `SELECT `+columns+` FROM resources
+	r, err := scanResource(s.readers().QueryRowContext(ctx, `SELECT `+columns+` FROM resources
 		WHERE account = ? AND region = ? AND kind = ? AND id = ?`, identify(key)...))
 	return r, wrap("read", key, err)
 }
 
 // Named implements store.Store.
 func (s *Store) Named(ctx context.Context, scope store.Scope, kind store.Kind, name string) (store.Resource, error) {
-	r, err := scanResource(s.readers.QueryRowContext(ctx, `SELECT `+columns+` FROM resources
+	r, err := scanResource(s.readers().QueryRowContext(ctx, `SELECT `+columns+` FROM resources
 		WHERE account = ? AND region = ? AND kind = ? AND name = ?`, scope.Account, scope.Region, kind, name))
 	return r, wrap("read by name", store.Key{Scope: scope, Kind: kind, ID: name}, err)
 }
@@ -138,14 +138,14 @@ func (s *Store) All(ctx context.Context, kind store.Kind) iter.Seq2[store.Resour
 // Part implements store.Store.
 func (s *Store) Part(ctx context.Context, key store.Key, name string) ([]byte, error) {
 	var octets []byte
-	err := s.readers.QueryRowContext(ctx, `SELECT octets FROM parts
+	err := s.readers().QueryRowContext(ctx, `SELECT octets FROM parts
 		WHERE account = ? AND region = ? AND kind = ? AND id = ? AND name = ?`, append(identify(key), name)...).Scan(&octets)
 	return octets, wrap("read a part of", key, err)
 }
 
 func (s *Store) query(ctx context.Context, query string, args ...any) iter.Seq2[store.Resource, error] {
 	return func(yield func(store.Resource, error) bool) {
-		rows, err := s.readers.QueryContext(ctx, query, args...)
+		rows, err := s.readers().QueryContext(ctx, query, args...)
 		if err != nil {
 			yield(store.Resource{}, err)
 			return

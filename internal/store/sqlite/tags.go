@@ -10,7 +10,7 @@ import (
 // Tags implements store.Store.
 func (s *Store) Tags(ctx context.Context, key store.Key) ([]store.Tag, error) {
 	// The resource's row stands beside every tag; its own, without a tag, tells no tags from no resource.
-	rows, err := s.readers.QueryContext(ctx, `SELECT tags.key, tags.value FROM resources
+	rows, err := s.readers().QueryContext(ctx, `SELECT tags.key, tags.value FROM resources
 		LEFT JOIN tags USING (account, region, kind, id)
 		WHERE account = ? AND region = ? AND kind = ? AND id = ? ORDER BY tags.key`, identify(key)...)
 	if err != nil {

@@ -16,7 +16,7 @@ const sweptTokens = 8
 func (s *Store) Token(ctx context.Context, key store.TokenKey, now time.Time) (store.Token, error) {
 	token := store.Token{TokenKey: key}
 	var expires int64
-	err := s.readers.QueryRowContext(ctx, `SELECT fingerprint, response, expires FROM client_tokens
+	err := s.readers().QueryRowContext(ctx, `SELECT fingerprint, response, expires FROM client_tokens
 		WHERE account = ? AND region = ? AND operation = ? AND token = ? AND expires > ?`,
 		key.Account, key.Region, key.Operation, key.Token, now.UnixMicro()).Scan(&token.Fingerprint, &token.Response, &expires)
 	if err != nil {
