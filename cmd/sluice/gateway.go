@@ -247,7 +247,7 @@ func (g *gateway) openAPI(context.Context) error {
 	}
 	g.admin.serve(g.adminConfig(admin.Mail{}))
 	g.api = awsapi.New(awsapi.Config{
-		Services:    []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control)},
+		Services:    []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control.Secrets())},
 		Admin:       &g.admin,
 		Credentials: s.credentials,
 		Regions:     s.cfg.Regions,

@@ -13,11 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager"
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager/types"
 	"github.com/aws/smithy-go"
+
+	"sluice/internal/conform"
 )
 
 // Mail Manager, A15, with the real clock: a client that comes too often is told so, and gets through by its own retries.
 func TestServerThrottles(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A15")
 	cfg := testConfig(t)
 	cfg.Config = configFile(t, "[throttle.operations]\nListRelays = { rate = 20, burst = 1 }\n")
 	s, _ := started(t, cfg)
@@ -56,6 +59,7 @@ func TestServerThrottles(t *testing.T) {
 // Quotas of the file hold over the wire, for the account that they are given to, and their error says what to do.
 func TestServerKeepsTheQuotasOfTheFile(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A16", "A26")
 	cfg := testConfig(t)
 	cfg.Config = configFile(t, "[accounts.000000000000.limits]\nrule_sets = 1\n")
 	s, _ := started(t, cfg)

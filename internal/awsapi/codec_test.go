@@ -25,6 +25,18 @@ import (
 
 func cborForTest() codec { return cborCodec(newCBORMode()) }
 
+// secretOperation is an operation of Secrets Manager.
+func secretOperation(t testing.TB, name string) *mailmanager.Operation {
+	t.Helper()
+	for i := range secretsmanager.Operations() {
+		if op := &secretsmanager.Operations()[i]; op.Name == name {
+			return op
+		}
+	}
+	t.Fatalf("no operation %s", name)
+	return nil
+}
+
 func operation(t testing.TB, name string) *mailmanager.Operation {
 	t.Helper()
 	op, ok := mailmanager.Lookup(name)
@@ -303,7 +315,7 @@ func TestSecretsTravelWhole(t *testing.T) {
 		SecretString: mailmanager.Ptr(secretsmanager.SecretString("hunter2")),
 		SecretBinary: secretsmanager.SecretBinary{0, 255},
 	}
-	shape := secretsmanager.Operations()[1].Output
+	shape := secretOperation(t, "GetSecretValue").Output
 	got := string(encode(newJSONSink(), shape, value))
 	if want := `{"SecretBinary":"AP8=","SecretString":"hunter2"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -317,7 +329,7 @@ func TestSecretsTravelWhole(t *testing.T) {
 
 func TestMapsOfStages(t *testing.T) {
 	t.Parallel()
-	op := secretsmanager.Operations()[3]
+	op := secretOperation(t, "DescribeSecret")
 	value := &secretsmanager.DescribeSecretResponse{VersionIdsToStages: map[string][]string{"v1": {"AWSCURRENT"}, "v2": {}}}
 	for name, c := range map[string]struct {
 		codec codec
@@ -342,7 +354,7 @@ func TestMapsOfStages(t *testing.T) {
 func TestLongIntegersAreExact(t *testing.T) {
 	t.Parallel()
 	const days = 1<<53 + 1
-	op := secretsmanager.Operations()[5]
+	op := secretOperation(t, "DeleteSecret")
 	d := document{json: fmt.Sprintf(`{"RecoveryWindowInDays":%d}`, int64(days)), cbor: "a1" + text("RecoveryWindowInDays") + "1b0020000000000001"}
 	fromJSON, fromCBOR, jsonErr, cborErr := decodeBoth(t, d, op.Input, op.New)
 	if jsonErr != nil || cborErr != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"sluice/internal/conform"
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
 )
@@ -58,6 +59,7 @@ func secretsCall(operation, body string) call {
 // Mail Manager, A15: each service says it in its own shape, and when to come again.
 func TestThrottledRequests(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A15", "A26")
 	tests := []struct {
 		name   string
 		call   call
@@ -142,6 +144,7 @@ func TestWhatIsNotThrottled(t *testing.T) {
 // The SDK's own retries get through, for every service: it waits on a clock of ours.
 func TestPeerSDKRetriesWhatIsThrottled(t *testing.T) {
 	t.Parallel()
+	conform.Check(t, "A15")
 	var mu sync.Mutex
 	now := time.Now()
 	clock := func() time.Time {

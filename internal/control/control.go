@@ -57,13 +57,15 @@ type Config struct {
 type Control struct {
 	snapshot
 	cfg        Config
-	operations map[string]operation
-	locks      keyLocks
-	lifecycle  lifecycle
-	tokenKey   []byte // client tokens are fingerprinted under it
-	hasher     *hasher
-	absent     *password    // stands for every password that is not there
-	nobody     IngressPoint // stands for every point that is not there
+	operations operations
+	// secretOperations are those of Secrets Manager.
+	secretOperations operations
+	locks            keyLocks
+	lifecycle        lifecycle
+	tokenKey         []byte // client tokens are fingerprinted under it
+	hasher           *hasher
+	absent           *password    // stands for every password that is not there
+	nobody           IngressPoint // stands for every point that is not there
 	// defaults is held while a point may become the default of a listener. It is taken before the lock of the point.
 	defaults sync.Mutex
 }
@@ -81,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Control, error) {
 	}
 	c := &Control{cfg: cfg, tokenKey: cfg.Seal.Derive("control: client token")}
 	c.initPasswords()
-	c.operations = c.table()
+	c.operations, c.secretOperations = c.table(), c.secretTable()
 	c.locks.seed = maphash.MakeSeed()
 	c.lifecycle.init()
 	if err := c.load(ctx); err != nil {
@@ -129,7 +131,7 @@ func on[In, Out any](method func(context.Context, Scope, *In) (*Out, error)) ope
 	}
 }
 
-// table is every operation there is, of Mail Manager and of Secrets Manager; no two have one name.
+// table is every operation of Mail Manager that there is.
 func (c *Control) table() map[string]operation {
 	return map[string]operation{
 		"CreateRelay": on(c.createRelay),
@@ -175,19 +177,51 @@ func (c *Control) table() map[string]operation {
 		"TagResource":         on(c.tagResource),
 		"UntagResource":       on(c.untagResource),
 		"ListTagsForResource": on(c.listTagsForResource),
-
-		"CreateSecret":   on(c.createSecret),
-		"GetSecretValue": on(c.getSecretValue),
-		"PutSecretValue": on(c.putSecretValue),
-		"DescribeSecret": on(c.describeSecret),
-		"ListSecrets":    on(c.listSecrets),
-		"DeleteSecret":   on(c.deleteSecret),
 	}
 }
 
-// Handle implements awsapi.Handler, for Mail Manager and for Secrets Manager.
+// secretTable is every operation of Secrets Manager that there is.
+func (c *Control) secretTable() map[string]operation {
+	return map[string]operation{
+		"CreateSecret":        on(c.createSecret),
+		"GetSecretValue":      on(c.getSecretValue),
+		"BatchGetSecretValue": on(c.batchGetSecretValue),
+		"PutSecretValue":      on(c.putSecretValue),
+		"UpdateSecret":        on(c.updateSecret),
+		"DescribeSecret":      on(c.describeSecret),
+		"ListSecrets":         on(c.listSecrets),
+		"DeleteSecret":        on(c.deleteSecret),
+		"RestoreSecret":       on(c.restoreSecret),
+
+		"ListSecretVersionIds":     on(c.listSecretVersionIds),
+		"UpdateSecretVersionStage": on(c.updateSecretVersionStage),
+
+		"TagResource":   on(c.tagSecret),
+		"UntagResource": on(c.untagSecret),
+
+		"PutResourcePolicy":      on(c.putResourcePolicy),
+		"GetResourcePolicy":      on(c.getResourcePolicy),
+		"DeleteResourcePolicy":   on(c.deleteResourcePolicy),
+		"ValidateResourcePolicy": on(c.validateResourcePolicy),
+
+		"GetRandomPassword": on(c.getRandomPassword),
+	}
+}
+
+// Handle implements awsapi.Handler, for Mail Manager.
 func (c *Control) Handle(ctx context.Context, caller awsapi.Caller, op *mailmanager.Operation, input any) (any, error) {
-	run, ok := c.operations[op.Name]
+	return c.operations.Handle(ctx, caller, op, input)
+}
+
+// Secrets is the handler for Secrets Manager. Some of its operations have the names of others of Mail Manager.
+func (c *Control) Secrets() awsapi.Handler { return c.secretOperations }
+
+// operations are those of one service, by their names.
+type operations map[string]operation
+
+// Handle implements awsapi.Handler.
+func (all operations) Handle(ctx context.Context, caller awsapi.Caller, op *mailmanager.Operation, input any) (any, error) {
+	run, ok := all[op.Name]
 	if !ok {
 		return nil, mailmanager.Errorf(mailmanager.CodeUnknownOperation, "%s is not implemented yet", op.Name)
 	}

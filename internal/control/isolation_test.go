@@ -178,7 +178,25 @@ func (p *plane) wantNoSecret(scope control.Scope, names ...string) {
 		wantCode(p, p.refused(scope, "GetSecretValue", &secretsmanager.GetSecretValueRequest{SecretId: &name}), mailmanager.CodeResourceNotFound)
 		wantCode(p, p.refused(scope, "DescribeSecret", &secretsmanager.DescribeSecretRequest{SecretId: &name}), mailmanager.CodeResourceNotFound)
 		wantCode(p, p.refused(scope, "PutSecretValue", &secretsmanager.PutSecretValueRequest{SecretId: &name, SecretString: ptr(secretsmanager.SecretString("x"))}), mailmanager.CodeResourceNotFound)
-		wantCode(p, p.refused(scope, "DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: &name}), mailmanager.CodeResourceNotFound)
+		for operation, in := range map[string]any{
+			"DeleteSecret":             &secretsmanager.DeleteSecretRequest{SecretId: &name},
+			"UpdateSecret":             &secretsmanager.UpdateSecretRequest{SecretId: &name, Description: ptr("theirs")},
+			"RestoreSecret":            &secretsmanager.RestoreSecretRequest{SecretId: &name},
+			"ListSecretVersionIds":     &secretsmanager.ListSecretVersionIdsRequest{SecretId: &name},
+			"UpdateSecretVersionStage": &secretsmanager.UpdateSecretVersionStageRequest{SecretId: &name, VersionStage: ptr("THEIRS"), MoveToVersionId: ptr(version1)},
+			"TagResource":              &secretsmanager.TagResourceRequest{SecretId: &name, Tags: secretTags("a", "1")},
+			"UntagResource":            &secretsmanager.UntagResourceRequest{SecretId: &name, TagKeys: []string{"a"}},
+			"PutResourcePolicy":        &secretsmanager.PutResourcePolicyRequest{SecretId: &name, ResourcePolicy: ptr(resourcePolicy)},
+			"GetResourcePolicy":        &secretsmanager.GetResourcePolicyRequest{SecretId: &name},
+			"DeleteResourcePolicy":     &secretsmanager.DeleteResourcePolicyRequest{SecretId: &name},
+			"ValidateResourcePolicy":   &secretsmanager.ValidateResourcePolicyRequest{SecretId: &name, ResourcePolicy: ptr(resourcePolicy)},
+		} {
+			wantCode(p, p.refused(scope, operation, in), mailmanager.CodeResourceNotFound)
+		}
+		out, err := p.call(scope, "BatchGetSecretValue", &secretsmanager.BatchGetSecretValueRequest{SecretIdList: []string{name}})
+		if batch, ok := out.(*secretsmanager.BatchGetSecretValueResponse); !ok || len(batch.SecretValues) > 0 || *batch.Errors[0].ErrorCode != string(mailmanager.CodeResourceNotFound) {
+			p.Errorf("BatchGetSecretValue(%s) in %v: got %s, %v", name, scope, text(p, out), err)
+		}
 		if value, err := p.Secret(p.Context(), scope, name); err == nil {
 			p.Errorf("Secret(%s) in %v: got %q", name, scope, value)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -236,26 +237,38 @@ func (p *plane) restart() {
 	p.open()
 }
 
+// operationNamed finds an operation of Mail Manager.
 func operationNamed(name string) *mailmanager.Operation {
-	for _, table := range [][]mailmanager.Operation{mailmanager.Operations(), secretsmanager.Operations()} {
-		for i := range table {
-			if table[i].Name == name {
-				return &table[i]
+	op, ok := mailmanager.Lookup(name)
+	if !ok {
+		panic("no operation " + name)
+	}
+	return op
+}
+
+// operationFor finds the operation of that name which takes such an input, and who carries it out.
+func (p *plane) operationFor(name string, in any) (*mailmanager.Operation, awsapi.Handler) {
+	p.Helper()
+	for i, table := range [][]mailmanager.Operation{mailmanager.Operations(), secretsmanager.Operations()} {
+		for j := range table {
+			if op := &table[j]; op.Name == name && reflect.TypeOf(op.New()) == reflect.TypeOf(in) {
+				return op, []awsapi.Handler{p.Control, p.Secrets()}[i]
 			}
 		}
 	}
-	panic("no operation " + name)
+	p.Fatalf("no operation %s takes a %T", name, in)
+	return nil, nil
 }
 
 // call calls an operation as awsapi does: with an input that satisfies the model.
 func (p *plane) call(scope control.Scope, name string, in any) (any, error) {
 	p.Helper()
-	op := operationNamed(name)
+	op, handler := p.operationFor(name, in)
 	if err := mailmanager.Validate(op.Input, in); err != nil {
 		p.Fatalf("%s: the test's input does not satisfy the model: %v", name, err)
 	}
 	caller := awsapi.Caller{Account: scope.Account, Region: scope.Region, AccessKeyID: "AKIATEST", RequestID: "r"}
-	return p.Handle(p.Context(), caller, op, in)
+	return handler.Handle(p.Context(), caller, op, in)
 }
 
 // refused calls an operation that is to fail and returns its error.

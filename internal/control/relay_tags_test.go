@@ -110,4 +110,22 @@ func TestRelayChangedIsToldOfSecrets(t *testing.T) {
 	if want := []string{"by-name", "by-arn", "by-name"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
+	for _, change := range []struct {
+		operation string
+		in        any
+	}{
+		{"UpdateSecret", &secretsmanager.UpdateSecretRequest{SecretId: made.ARN, SecretString: ptr(secretsmanager.SecretString("three"))}},
+		{"UpdateSecretVersionStage", move("s", "AWSPREVIOUS", version2, version1)},
+		{"DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: made.ARN}},
+		{"RestoreSecret", &secretsmanager.RestoreSecretRequest{SecretId: made.ARN}},
+	} {
+		told = nil
+		if _, err := p.call(home, change.operation, change.in); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(told)
+		if want := []string{"by-arn", "by-name"}; !slices.Equal(told, want) {
+			t.Errorf("%s: told %q, want %q", change.operation, told, want)
+		}
+	}
 }

@@ -100,6 +100,10 @@ func (c *Control) updateLocked(ctx context.Context, k kind, key store.Key, edit 
 // no error: deletes are idempotent (Mail Manager, section 1.1).
 func (c *Control) remove(ctx context.Context, k kind, key store.Key, unpublish func(Key)) error {
 	defer c.locks.lock(key)()
+	return c.removeLocked(ctx, k, key, unpublish)
+}
+
+func (c *Control) removeLocked(ctx context.Context, k kind, key store.Key, unpublish func(Key)) error {
 	err := c.cfg.Store.Delete(ctx, key)
 	if errors.Is(err, store.ErrInUse) {
 		return mailmanager.Errorf(mailmanager.CodeConflict, "The %s %s is in use", k.noun, key.ID)

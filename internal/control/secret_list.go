@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -11,40 +12,76 @@ import (
 	"sluice/internal/store"
 )
 
-// defaultSecretPage is how many secrets a page has when the request does not say. Secrets Manager, ListSecrets.
-const defaultSecretPage = 100
+// How many secrets a page has when the request does not say. Secrets Manager, ListSecrets and BatchGetSecretValue.
+const (
+	defaultSecretPage = 100
+	maxSecretBatch    = 20
+)
 
 // listSecrets: Secrets Manager, ListSecrets. Secrets that are scheduled for deletion are listed on demand only.
 func (c *Control) listSecrets(ctx context.Context, scope Scope, in *secretsmanager.ListSecretsRequest) (*secretsmanager.ListSecretsResponse, error) {
-	after, err := c.position(scope, "ListSecrets", in.NextToken)
-	if isCode(err, mailmanager.CodeValidation) {
-		return nil, mailmanager.Errorf(secretsmanager.CodeInvalidNextToken, "The next token is not one of this list")
-	}
-	if err != nil {
-		return nil, err
-	}
 	size := int32(defaultSecretPage)
 	replace(&size, in.MaxResults)
-	page := store.Page{Scope: scope, Kind: kindSecret.store, After: after, N: int(size) + 1, Descending: mailmanager.Value(in.SortOrder) == "desc"}
-	out := &secretsmanager.ListSecretsResponse{SecretList: []secretsmanager.SecretListEntry{}}
-	var last store.Resource
+	found, next, err := c.secretsOf(ctx, secretQuery{
+		scope: scope, operation: "ListSecrets", token: in.NextToken, size: int(size), filters: in.Filters,
+		descending: mailmanager.Value(in.SortOrder) == "desc", deleted: mailmanager.Value(in.IncludePlannedDeletion),
+	})
+	out := &secretsmanager.ListSecretsResponse{SecretList: make([]secretsmanager.SecretListEntry, len(found)), NextToken: next}
+	for i := range found {
+		out.SecretList[i] = found[i].entry
+	}
+	return out, err
+}
+
+// secretQuery asks for a page of secrets.
+type secretQuery struct {
+	scope      Scope
+	operation  string
+	token      *string
+	size       int
+	filters    []secretsmanager.Filter
+	descending bool
+	deleted    bool // those that are scheduled for deletion, too
+}
+
+// listedSecret is a secret of a page.
+type listedSecret struct {
+	foundSecret
+	entry secretsmanager.SecretListEntry
+}
+
+// secretsOf returns a page of secrets, and the token of the next page: nil when there is none.
+func (c *Control) secretsOf(ctx context.Context, q secretQuery) (found []listedSecret, next *string, err error) {
+	after, err := c.secretPosition(q.scope, q.operation, q.token)
+	if err != nil {
+		return nil, nil, err
+	}
+	page := store.Page{Scope: q.scope, Kind: kindSecret.store, After: after, N: q.size + 1, Descending: q.descending}
 	for r, err := range c.resourcesFrom(ctx, page) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		entry, listed, err := c.listedSecret(ctx, r, in)
+		s, listed, err := c.listSecret(ctx, r, q)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if listed && len(out.SecretList) == int(size) {
-			out.NextToken = c.nextToken(scope, "ListSecrets", last)
-			break
+		if listed && len(found) == q.size {
+			return found, c.nextToken(q.scope, q.operation, found[q.size-1].Resource), nil
 		}
 		if listed {
-			out.SecretList, last = append(out.SecretList, entry), r
+			found = append(found, s)
 		}
 	}
-	return out, nil
+	return found, nil, nil
+}
+
+// secretPosition is position with the error of Secrets Manager.
+func (c *Control) secretPosition(scope Scope, operation string, token *string) (store.Position, error) {
+	after, err := c.position(scope, operation, token)
+	if isCode(err, mailmanager.CodeValidation) {
+		return after, mailmanager.Errorf(secretsmanager.CodeInvalidNextToken, "The next token is not one of this list")
+	}
+	return after, err
 }
 
 // resourcesFrom yields the resources of a page and of those that follow: filters may pass over any number of them.
@@ -66,20 +103,75 @@ func (c *Control) resourcesFrom(ctx context.Context, page store.Page) iter.Seq2[
 	}
 }
 
-// listedSecret is a secret as the list shows it, and whether the request asks for it.
-func (c *Control) listedSecret(ctx context.Context, r store.Resource, in *secretsmanager.ListSecretsRequest) (entry secretsmanager.SecretListEntry, listed bool, err error) {
-	s, err := asSecret(r)
-	if err != nil {
-		return entry, false, err
+// listSecret is a secret as a list shows it, and whether the query asks for it.
+func (c *Control) listSecret(ctx context.Context, r store.Resource, q secretQuery) (s listedSecret, listed bool, err error) {
+	if s.foundSecret, err = asSecret(r); err != nil {
+		return s, false, err
 	}
-	if s.record.gone(c.now()) || s.record.Deleted != nil && !mailmanager.Value(in.IncludePlannedDeletion) {
-		return entry, false, nil
+	if s.record.gone(c.now()) || s.record.Deleted != nil && !q.deleted {
+		return s, false, nil
 	}
-	entry, err = c.secretEntry(ctx, s)
+	s.entry, err = c.secretEntry(ctx, s.foundSecret)
 	if isCode(err, mailmanager.CodeResourceNotFound) { // it went while we listed
-		return entry, false, nil
+		return s, false, nil
 	}
-	return entry, err == nil && passes(entry, in.Filters), err
+	return s, err == nil && passes(s.entry, q.filters), err
+}
+
+// batchGetSecretValue: Secrets Manager, BatchGetSecretValue. A secret that cannot be read does not keep the others.
+func (c *Control) batchGetSecretValue(ctx context.Context, scope Scope, in *secretsmanager.BatchGetSecretValueRequest) (*secretsmanager.BatchGetSecretValueResponse, error) {
+	switch {
+	case (in.SecretIdList == nil) == (len(in.Filters) == 0):
+		return nil, invalidSecret("One of SecretIdList and Filters must be given")
+	case in.SecretIdList != nil && (in.MaxResults != nil || in.NextToken != nil):
+		return nil, invalidSecret("MaxResults and NextToken go with Filters only")
+	}
+	out := &secretsmanager.BatchGetSecretValueResponse{SecretValues: []secretsmanager.SecretValueEntry{}, Errors: []secretsmanager.APIErrorType{}}
+	for _, id := range in.SecretIdList {
+		s, err := c.findSecret(ctx, scope, id)
+		if err := c.readInto(ctx, out, id, s, err); err != nil {
+			return nil, err
+		}
+	}
+	if in.SecretIdList != nil {
+		return out, nil
+	}
+	size := int32(maxSecretBatch)
+	replace(&size, in.MaxResults)
+	found, next, err := c.secretsOf(ctx, secretQuery{scope: scope, operation: "BatchGetSecretValue", token: in.NextToken, size: int(size), filters: in.Filters})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range found {
+		if err := c.readInto(ctx, out, s.arn(), s.foundSecret, nil); err != nil {
+			return nil, err
+		}
+	}
+	out.NextToken = next
+	return out, nil
+}
+
+// readInto adds a secret's value to a batch, or why it cannot be read: not found, or marked for deletion. Any other error is returned.
+func (c *Control) readInto(ctx context.Context, out *secretsmanager.BatchGetSecretValueResponse, id string, s foundSecret, err error) error {
+	var version secretVersion
+	var value secretValue
+	if err == nil {
+		version, value, err = c.valueOf(ctx, s, nil, nil)
+	}
+	var failure *mailmanager.Error
+	switch {
+	case err == nil:
+		out.SecretValues = append(out.SecretValues, secretsmanager.SecretValueEntry{
+			ARN: mailmanager.Ptr(s.arn()), Name: &s.Name, VersionId: &version.ID, VersionStages: version.Stages, CreatedDate: milliseconds(version.Created),
+			SecretBinary: value.Binary, SecretString: (*secretsmanager.SecretString)(value.Text),
+		})
+		return nil
+	case errors.As(err, &failure) && failure.Code != "":
+		out.Errors = append(out.Errors, secretsmanager.APIErrorType{SecretId: &id, ErrorCode: (*string)(&failure.Code), Message: &failure.Message})
+		return nil
+	default:
+		return err
+	}
 }
 
 // passes reports whether a secret satisfies every filter. Secrets Manager, ListSecrets.

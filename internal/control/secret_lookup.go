@@ -115,7 +115,7 @@ func (c *Control) findSecretNamed(ctx context.Context, scope Scope, name string)
 		return foundSecret{}, err
 	}
 	if s.record.gone(c.now()) {
-		if err := c.removeSecret(ctx, s); err != nil {
+		if err := c.removeEnded(ctx, s.Key); err != nil {
 			return foundSecret{}, err
 		}
 		return foundSecret{}, noSecret()
@@ -128,12 +128,15 @@ func asSecret(r store.Resource) (foundSecret, error) {
 	return foundSecret{Resource: r, record: record}, err
 }
 
-// updateSecret changes a secret. edit gets it as it is.
-func (c *Control) updateSecret(ctx context.Context, key store.Key, edit func(foundSecret) (draft, error)) error {
+// changeSecret changes a secret. edit gets it as it is.
+func (c *Control) changeSecret(ctx context.Context, key store.Key, edit func(foundSecret) (draft, error)) error {
 	err := c.update(ctx, kindSecret, key, func(r store.Resource) (d draft, err error) {
 		s, err := asSecret(r)
 		if err != nil {
 			return d, err
+		}
+		if s.record.gone(c.now()) {
+			return d, noSecret()
 		}
 		return edit(s)
 	})
@@ -162,22 +165,53 @@ func (c *Control) hasValue(ctx context.Context, s foundSecret, versionID string,
 
 // sweepSecrets removes the secrets whose recovery window has ended.
 func (c *Control) sweepSecrets(ctx context.Context) {
-	var ended []foundSecret
+	ended, err := c.endedSecrets(ctx)
+	if err != nil {
+		c.cfg.Logger.Error("deleted secrets not swept", "error", err)
+		return
+	}
+	for _, key := range ended {
+		if err := c.removeEnded(ctx, key); err != nil {
+			c.cfg.Logger.Error("deleted secret not swept", "account", key.Account, "region", key.Region, "id", key.ID, "error", err)
+			continue
+		}
+		c.cfg.Logger.Info("deleted secret is gone", "account", key.Account, "region", key.Region, "id", key.ID)
+	}
+}
+
+// endedSecrets are the secrets that are to be gone.
+func (c *Control) endedSecrets(ctx context.Context) (ended []store.Key, err error) {
 	for r, err := range c.cfg.Store.All(ctx, kindSecret.store) {
-		s, decodeErr := asSecret(r)
-		if err = errors.Join(err, decodeErr); err != nil {
-			c.cfg.Logger.Error("deleted secrets not swept", "error", err)
-			return
+		if err != nil {
+			return nil, err
+		}
+		s, err := asSecret(r)
+		if err != nil { // it does not keep the others
+			c.cfg.Logger.Error("secret cannot be read", "account", r.Account, "region", r.Region, "id", r.ID, "error", err)
+			continue
 		}
 		if s.record.gone(c.now()) {
-			ended = append(ended, s)
+			ended = append(ended, r.Key)
 		}
 	}
-	for _, s := range ended {
-		if err := c.removeSecret(ctx, s); err != nil {
-			c.cfg.Logger.Error("deleted secret not swept", "account", s.Account, "region", s.Region, "id", s.ID, "error", err)
-		}
+	return ended, nil
+}
+
+// removeEnded removes a secret for good if its recovery window has ended: it may have been restored meanwhile.
+func (c *Control) removeEnded(ctx context.Context, key store.Key) error {
+	defer c.locks.lock(key)()
+	r, err := c.cfg.Store.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	s, err := asSecret(r)
+	if err != nil || !s.record.gone(c.now()) {
+		return err
+	}
+	return c.removeLocked(ctx, kindSecret, key, func(Key) { c.publishSecret(s.Key, s.Name, passwords{}) })
 }
 
 // secretValueOf is the value that a request gives: nil for none.
@@ -200,34 +234,13 @@ func versionIDOf(token *string) string {
 	return *token
 }
 
-func (c *Control) checkSecretTags(account string, tags []secretsmanager.Tag) error {
-	keys := map[string]struct{}{}
-	for _, t := range tags {
-		if t.Key == nil || strings.HasPrefix(strings.ToLower(*t.Key), reservedTag) {
-			return invalidSecret("The key of a tag must be given and must not begin with aws:")
-		}
-		if _, again := keys[*t.Key]; again {
-			return invalidSecret("The keys of tags must be unique")
-		}
-		keys[*t.Key] = struct{}{}
-	}
-	return c.tagQuota(account).within(len(tags), account, secretsmanager.CodeInvalidParameter)
-}
-
-func secretTags(tags []secretsmanager.Tag) []store.Tag {
-	stored := make([]store.Tag, len(tags))
-	for i, t := range tags {
-		stored[i] = store.Tag{Key: *t.Key, Value: mailmanager.Value(t.Value)}
-	}
-	return stored
-}
-
 func noSecret() error {
 	return mailmanager.Errorf(mailmanager.CodeResourceNotFound, "There is no such secret")
 }
 
+// deletedSecret has the words in its text that clients tell this error by: Terraform looks for them.
 func deletedSecret() error {
-	return mailmanager.Errorf(secretsmanager.CodeInvalidRequest, "The secret is scheduled for deletion")
+	return mailmanager.Errorf(secretsmanager.CodeInvalidRequest, "The secret cannot be used because it was marked for deletion")
 }
 
 func invalidSecret(why string) error {

@@ -86,6 +86,12 @@ func TestSecretRotation(t *testing.T) {
 	version4 := strings.ReplaceAll(version3, "3", "4")
 	p.putPassword("smtp/in", version4, inJSON("four"))
 	p.wantLogin(key, map[string]string{"two": version2, "four": version4}, "one", "three")
+	do[secretsmanager.UpdateSecretVersionStageResponse](p, "UpdateSecretVersionStage", move(arn, "AWSCURRENT", version4, version3))
+	p.wantLogin(key, map[string]string{"three": version3, "four": version4}, "one", "two")
+	do[secretsmanager.UpdateSecretVersionStageResponse](p, "UpdateSecretVersionStage", move(arn, "AWSPREVIOUS", version4, ""))
+	p.wantLogin(key, map[string]string{"three": version3}, "one", "two", "four")
+	do[secretsmanager.UpdateSecretResponse](p, "UpdateSecret", &secretsmanager.UpdateSecretRequest{SecretId: &arn, ClientRequestToken: ptr(version2[1:]), SecretString: ptr(secretsmanager.SecretString(inJSON("five")))})
+	p.wantLogin(key, map[string]string{"three": version3, "five": version2[1:]}, "one", "two", "four")
 	if got := p.getPoint(key.ID).IngressPointAuthConfiguration; string(*got.SecretArn) != arn || got.IngressPointPasswordConfiguration != nil {
 		t.Errorf("got %s", text(t, got))
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -14,19 +15,11 @@ import (
 // kindSecret is the kind of secrets. Their ids are their names with a random suffix, as in their ARNs.
 var kindSecret = kind{store: "secret", noun: "secret"}
 
-// Limits of secrets. Source: Secrets Manager, DeleteSecret and PutSecretValue.
+// Recovery windows, in days. Source: Secrets Manager, DeleteSecret.
 const (
 	minRecoveryDays     = 7
 	maxRecoveryDays     = 30
 	defaultRecoveryDays = 30
-	// maxIdleVersions is how many versions without a stage are kept.
-	maxIdleVersions = 100
-)
-
-// Stages that we give to versions.
-const (
-	stageCurrent  = "AWSCURRENT"
-	stagePrevious = "AWSPREVIOUS"
 )
 
 // secretRecord is a secret as it is stored, its values aside: each is a sealed part, named like its version.
@@ -37,13 +30,6 @@ type secretRecord struct {
 	Versions    []secretVersion // the oldest first
 }
 
-// secretVersion is one version of a secret. Each stage is at one version at most.
-type secretVersion struct {
-	ID      string
-	Stages  []string
-	Created time.Time
-}
-
 // secretValue is a version's value: one of the two.
 type secretValue struct {
 	Text   *string `json:",omitempty"`
@@ -52,64 +38,6 @@ type secretValue struct {
 
 // gone reports whether the secret's recovery window has ended: it is as if it had been removed already.
 func (r *secretRecord) gone(now time.Time) bool { return r.Deleted != nil && !now.Before(*r.Deleted) }
-
-func (r *secretRecord) version(id string) (secretVersion, bool) {
-	i := slices.IndexFunc(r.Versions, func(v secretVersion) bool { return v.ID == id })
-	if i < 0 {
-		return secretVersion{}, false
-	}
-	return r.Versions[i], true
-}
-
-func (r *secretRecord) staged(stage string) (secretVersion, bool) {
-	i := slices.IndexFunc(r.Versions, func(v secretVersion) bool { return slices.Contains(v.Stages, stage) })
-	if i < 0 {
-		return secretVersion{}, false
-	}
-	return r.Versions[i], true
-}
-
-// add adds a version and gives it its stages, which others lose; what was current is previous from then on. It returns
-// the versions that go because nothing stands for them any more.
-func (r *secretRecord) add(v secretVersion) (dropped []string) {
-	if current, ok := r.staged(stageCurrent); ok && slices.Contains(v.Stages, stageCurrent) {
-		r.unstage(stagePrevious)
-		i := slices.IndexFunc(r.Versions, func(v secretVersion) bool { return v.ID == current.ID })
-		r.Versions[i].Stages = append(r.Versions[i].Stages, stagePrevious)
-	}
-	for _, stage := range v.Stages {
-		r.unstage(stage)
-	}
-	r.Versions = append(r.Versions, v)
-	idle := 0
-	for i := len(r.Versions) - 1; i >= 0; i-- {
-		if len(r.Versions[i].Stages) > 0 {
-			continue
-		}
-		if idle++; idle > maxIdleVersions {
-			dropped = append(dropped, r.Versions[i].ID)
-		}
-	}
-	r.Versions = slices.DeleteFunc(r.Versions, func(v secretVersion) bool { return slices.Contains(dropped, v.ID) })
-	return dropped
-}
-
-func (r *secretRecord) unstage(stage string) {
-	for i := range r.Versions {
-		r.Versions[i].Stages = slices.DeleteFunc(r.Versions[i].Stages, func(s string) bool { return s == stage })
-	}
-}
-
-// stagesByID are the versions that have stages, as the API shows them.
-func (r *secretRecord) stagesByID() map[string][]string {
-	stages := map[string][]string{}
-	for _, v := range r.Versions {
-		if len(v.Stages) > 0 {
-			stages[v.ID] = v.Stages
-		}
-	}
-	return stages
-}
 
 // createSecret: Secrets Manager, CreateSecret. ClientRequestToken is the id of the first version: a retry with the same
 // token and value is answered like the first request.
@@ -144,7 +72,7 @@ func (c *Control) createSecret(ctx context.Context, scope Scope, in *secretsmana
 // sameSecret answers a CreateSecret for a name that is taken: well, when it made that secret, as far as can be told.
 func (c *Control) sameSecret(ctx context.Context, s foundSecret, versionID string, value *secretValue) (*secretsmanager.CreateSecretResponse, error) {
 	if s.record.Deleted != nil {
-		return nil, deletedSecret()
+		return nil, mailmanager.Errorf(secretsmanager.CodeInvalidRequest, "The name is that of a secret that is already scheduled for deletion")
 	}
 	if value != nil {
 		defer c.locks.lock(s.Key)() // the first request has made it visible when this one is answered
@@ -232,7 +160,7 @@ func (c *Control) valueOf(ctx context.Context, s foundSecret, id, stage *string)
 		version, ok = s.record.staged(wanted)
 	}
 	if !ok {
-		return version, value, mailmanager.Errorf(mailmanager.CodeResourceNotFound, "The secret has no such version")
+		return version, value, noVersion()
 	}
 	sealed, err := c.part(ctx, kindSecret, s.Key, version.ID)
 	if err != nil {
@@ -260,7 +188,16 @@ func (c *Control) putSecretValue(ctx context.Context, scope Scope, in *secretsma
 	if version.Stages == nil {
 		version.Stages = []string{stageCurrent}
 	}
-	err = c.updateSecret(ctx, s.Key, func(s foundSecret) (draft, error) { return c.withVersion(ctx, s, &version, value) })
+	err = c.changeSecret(ctx, s.Key, func(s foundSecret) (draft, error) {
+		parts, err := c.addVersion(ctx, &s, &version, value)
+		if err != nil {
+			return draft{}, err
+		}
+		if parts == nil {
+			return draft{}, errUnchanged
+		}
+		return c.draftSecret(ctx, s, parts, value)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -269,38 +206,54 @@ func (c *Control) putSecretValue(ctx context.Context, scope Scope, in *secretsma
 	}, nil
 }
 
-// withVersion is the secret with one more version. A version that is there already sets the argument's stages.
-func (c *Control) withVersion(ctx context.Context, s foundSecret, version *secretVersion, value *secretValue) (d draft, err error) {
-	if s.record.Deleted != nil {
-		return d, deletedSecret()
-	}
-	same, known, err := c.hasValue(ctx, s, version.ID, value)
-	switch {
-	case err != nil:
-		return d, err
-	case known && same:
-		*version, _ = s.record.version(version.ID)
-		return d, errUnchanged
-	case known:
-		return d, mailmanager.Errorf(secretsmanager.CodeResourceExists, "The version %s has another value", version.ID)
-	}
-	sealed, err := c.sealPart(s.Key, version.ID, value)
+// updateSecret: Secrets Manager, UpdateSecret. A value makes a new version, as PutSecretValue does, and that is AWSCURRENT.
+func (c *Control) updateSecret(ctx context.Context, scope Scope, in *secretsmanager.UpdateSecretRequest) (*secretsmanager.UpdateSecretResponse, error) {
+	value, err := secretValueOf(in.SecretString, in.SecretBinary)
 	if err != nil {
+		return nil, err
+	}
+	s, err := c.findSecret(ctx, scope, *in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	version := secretVersion{ID: versionIDOf(in.ClientRequestToken), Stages: []string{stageCurrent}, Created: c.now()}
+	err = c.changeSecret(ctx, s.Key, func(s foundSecret) (d draft, err error) {
+		if s.record.Deleted != nil {
+			return d, deletedSecret()
+		}
+		var parts map[string][]byte
+		if value != nil {
+			if parts, err = c.addVersion(ctx, &s, &version, value); err != nil {
+				return d, err
+			}
+		}
+		s.record.Description = cmp.Or(in.Description, s.record.Description)
+		s.record.KmsKeyID = cmp.Or(in.KmsKeyId, s.record.KmsKeyID)
+		return c.draftSecret(ctx, s, parts, value)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &secretsmanager.UpdateSecretResponse{ARN: mailmanager.Ptr(s.arn()), Name: &s.Name}
+	if value != nil {
+		out.VersionId = &version.ID
+	}
+	return out, nil
+}
+
+// draftSecret completes a secret that is about to be stored with parts that are new. value, when it is not nil, is that of the
+// newest version. Relays and ingress points have what they need of it at once.
+func (c *Control) draftSecret(ctx context.Context, s foundSecret, parts map[string][]byte, value *secretValue) (d draft, err error) {
+	s.Modified = c.now()
+	if s.Body, err = encode(s.record); err != nil {
 		return d, err
 	}
-	if len(s.record.Versions) == 0 && !slices.Contains(version.Stages, stageCurrent) { // the first one is current in any case
-		version.Stages = append(slices.Clone(version.Stages), stageCurrent)
+	newest := ""
+	if parts != nil && value != nil {
+		newest = s.record.Versions[len(s.record.Versions)-1].ID
 	}
-	d.Parts = map[string][]byte{version.ID: sealed}
-	for _, id := range s.record.add(*version) {
-		d.Parts[id] = nil
-	}
-	d.Resource = s.Resource
-	d.Resource.Modified = version.Created
-	if d.Resource.Body, err = encode(s.record); err != nil {
-		return d, err
-	}
-	shown, err := c.passwordsOf(ctx, s, version.ID, value)
+	shown, err := c.passwordsOf(ctx, s, newest, value)
+	d.Resource, d.Parts = s.Resource, parts
 	d.publish = func() {
 		c.publishSecret(s.Key, s.Name, shown)
 		c.freeRelays(s.Key, s.Name)
@@ -368,7 +321,7 @@ func (c *Control) deleteSecret(ctx context.Context, scope Scope, in *secretsmana
 		err = c.removeSecret(ctx, s)
 	} else {
 		at = at.AddDate(0, 0, int(days))
-		err = c.updateSecret(ctx, s.Key, func(s foundSecret) (draft, error) { return c.deletedAt(s, at) })
+		err = c.changeSecret(ctx, s.Key, func(s foundSecret) (draft, error) { return c.deletedAt(ctx, s, at) })
 	}
 	if err != nil {
 		return nil, err
@@ -377,13 +330,29 @@ func (c *Control) deleteSecret(ctx context.Context, scope Scope, in *secretsmana
 }
 
 // deletedAt is the secret once it is scheduled for deletion.
-func (c *Control) deletedAt(s foundSecret, at time.Time) (d draft, err error) {
+func (c *Control) deletedAt(ctx context.Context, s foundSecret, at time.Time) (d draft, err error) {
 	if s.record.Deleted != nil {
 		return d, deletedSecret()
 	}
 	s.record.Deleted = &at
-	d.Resource = s.Resource
-	d.Resource.Body, err = encode(s.record)
-	d.publish = func() { c.publishSecret(s.Key, s.Name, passwords{}) }
-	return d, err
+	return c.draftSecret(ctx, s, nil, nil)
+}
+
+// restoreSecret: Secrets Manager, RestoreSecret. A secret that is not scheduled for deletion stays as it is.
+func (c *Control) restoreSecret(ctx context.Context, scope Scope, in *secretsmanager.RestoreSecretRequest) (*secretsmanager.RestoreSecretResponse, error) {
+	s, err := c.findSecret(ctx, scope, *in.SecretId)
+	if err != nil {
+		return nil, err
+	}
+	err = c.changeSecret(ctx, s.Key, func(s foundSecret) (draft, error) {
+		if s.record.Deleted == nil {
+			return draft{}, errUnchanged
+		}
+		s.record.Deleted = nil
+		return c.draftSecret(ctx, s, nil, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &secretsmanager.RestoreSecretResponse{ARN: mailmanager.Ptr(s.arn()), Name: &s.Name}, nil
 }

@@ -222,7 +222,7 @@ func TestSecretRefusals(t *testing.T) {
 	tagged := func(keys ...string) *secretsmanager.CreateSecretRequest {
 		in := secretRequest("tagged", "x")
 		for _, key := range keys {
-			in.Tags = append(in.Tags, secretsmanager.Tag{Key: ptr(key), Value: ptr("v")})
+			in.Tags = append(in.Tags, secretTags(key, "v")...)
 		}
 		return in
 	}
@@ -425,7 +425,7 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	t.Parallel()
 	ca, crl := authority(t)
 	p := newPlane(t)
-	const value, second = "the-secret-value-1", "the-secret-value-2"
+	const value, second, third = "the-secret-value-1", "the-secret-value-2", "the-secret-value-3"
 	var seen strings.Builder
 	record := func(name string, in any) any {
 		out, err := p.call(home, name, in)
@@ -438,6 +438,17 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	record("PutSecretValue", putRequest("s", version2, value))
 	record("DescribeSecret", &secretsmanager.DescribeSecretRequest{SecretId: ptr("s")})
 	record("ListSecrets", &secretsmanager.ListSecretsRequest{})
+	record("UpdateSecret", &secretsmanager.UpdateSecretRequest{SecretId: ptr("s"), ClientRequestToken: ptr(version3), SecretString: ptr(secretsmanager.SecretString(third))})
+	record("UpdateSecret", &secretsmanager.UpdateSecretRequest{SecretId: ptr("s"), ClientRequestToken: ptr(version3), SecretString: ptr(secretsmanager.SecretString(value))})
+	record("UpdateSecretVersionStage", &secretsmanager.UpdateSecretVersionStageRequest{SecretId: ptr("s"), VersionStage: ptr("AWSCURRENT"), RemoveFromVersionId: ptr(version3), MoveToVersionId: ptr(version1)})
+	record("ListSecretVersionIds", &secretsmanager.ListSecretVersionIdsRequest{SecretId: ptr("s"), IncludeDeprecated: ptr(true)})
+	record("PutResourcePolicy", &secretsmanager.PutResourcePolicyRequest{SecretId: ptr("s"), ResourcePolicy: ptr(second)})
+	record("ValidateResourcePolicy", &secretsmanager.ValidateResourcePolicyRequest{ResourcePolicy: ptr(`{"` + second + `":"` + second + `"}`)})
+	record("DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: ptr("s")})
+	record("PutSecretValue", putRequest("s", version2, value))
+	record("RestoreSecret", &secretsmanager.RestoreSecretRequest{SecretId: ptr("s")})
+	redacted, err := p.call(home, "BatchGetSecretValue", &secretsmanager.BatchGetSecretValueRequest{SecretIdList: []string{"s"}})
+	fmt.Fprintf(&seen, "%v %+v\n", redacted.(*secretsmanager.BatchGetSecretValueResponse).SecretValues[0].SecretString, err)
 	for _, kind := range []mailmanager.IngressPointType{mailmanager.IngressPointTypeAuth, mailmanager.IngressPointTypeMtls} {
 		in := p.pointRequest("point-" + string(kind))
 		in.Type, in.IngressPointConfiguration = &kind, passwordConfiguration(password)
@@ -457,7 +468,7 @@ func TestSecretsAppearNowhere(t *testing.T) {
 	open.IngressPointConfiguration = passwordConfiguration(password)
 	record("CreateIngressPoint", open)
 	fmt.Fprintln(&seen, p.log)
-	for _, secret := range []string{value, second, string(password), "BEGIN CERTIFICATE"} {
+	for _, secret := range []string{value, second, third, string(password), "BEGIN CERTIFICATE"} {
 		if strings.Contains(seen.String(), secret) {
 			t.Errorf("%q appears in %s", secret, &seen)
 		}

@@ -20,6 +20,9 @@ const (
 	maxFilters         = 10    // Secrets Manager, ListSecrets
 	maxFilterValues    = 10    // Secrets Manager, ListSecrets
 	maxFilterValue     = 512   // Secrets Manager, ListSecrets
+	maxBatch           = 20    // Secrets Manager, BatchGetSecretValue
+	maxPolicy          = 20480 // Secrets Manager, PutResourcePolicy
+	maxRandomPassword  = 4096  // Secrets Manager, GetRandomPassword
 )
 
 // Shapes of the values. A structure's members stand in the order of its Go fields.
@@ -37,17 +40,17 @@ var (
 	shapeNextToken    = text("NextTokenType", 1, maxNextToken)
 	shapeSecretString = secret("SecretStringType", mailmanager.KindString)
 	shapeSecretBinary = secret("SecretBinaryType", mailmanager.KindBlob)
-	shapeMaxResults   = &mailmanager.Shape{Name: "MaxResultsType", Kind: mailmanager.KindInteger, Min: 1, HasMin: true, Max: maxPage, HasMax: true}
+	shapeMaxResults   = upTo("MaxResultsType", maxPage)
 	shapeSortOrder    = &mailmanager.Shape{Name: "SortOrderType", Kind: mailmanager.KindString, Enum: []string{"asc", "desc"}}
 	shapeFilterKey    = &mailmanager.Shape{Name: "FilterNameStringType", Kind: mailmanager.KindString,
 		Enum: []string{"description", "name", "tag-key", "tag-value", "primary-region", "owning-service", "all"}}
 
 	shapeStages       = list("SecretVersionStagesType", shapeStage, 1, maxStagesOfVersion)
 	shapeStagesByID   = &mailmanager.Shape{Name: "SecretVersionsToStagesMapType", Kind: mailmanager.KindMap, Element: shapeStages}
-	shapeTags         = &mailmanager.Shape{Name: "TagListType", Kind: mailmanager.KindList, Element: shapeTag}
+	shapeTags         = all("TagListType", shapeTag)
 	shapeFilterValues = list("FilterValuesStringList", text("FilterValueStringType", 1, maxFilterValue), 1, maxFilterValues)
 	shapeFilters      = list("FiltersListType", shapeFilter, 0, maxFilters)
-	shapeSecretList   = &mailmanager.Shape{Name: "SecretListType", Kind: mailmanager.KindList, Element: shapeSecretListEntry}
+	shapeSecretList   = all("SecretListType", shapeSecretListEntry)
 	shapeTag          = structure("Tag",
 		member("Key", text("TagKeyType", 1, maxTagKey)), member("Value", text("TagValueType", 0, maxTagValue)))
 	shapeFilter = structure("Filter", member("Key", shapeFilterKey), member("Values", shapeFilterValues))
@@ -88,7 +91,73 @@ var (
 		member("ForceDeleteWithoutRecovery", shapeBoolean))
 	shapeDeleteSecretResponse = structure("DeleteSecretResponse",
 		member("ARN", shapeString), member("Name", shapeName), member("DeletionDate", shapeTimestamp))
+
+	shapeBatchGetSecretValueRequest = structure("BatchGetSecretValueRequest",
+		member("SecretIdList", list("SecretIdListType", shapeSecretId, 1, maxBatch)), member("Filters", shapeFilters),
+		member("MaxResults", upTo("MaxResultsBatchType", maxBatch)), member("NextToken", shapeNextToken))
+	shapeBatchGetSecretValueResponse = structure("BatchGetSecretValueResponse",
+		member("SecretValues", all("SecretValuesType", shapeSecretValueEntry)), member("NextToken", shapeNextToken),
+		member("Errors", all("APIErrorListType", shapeAPIError)))
+	shapeSecretValueEntry = structure("SecretValueEntry",
+		member("ARN", shapeString), member("Name", shapeName), member("VersionId", shapeVersionId),
+		member("SecretBinary", shapeSecretBinary), member("SecretString", shapeSecretString),
+		member("VersionStages", shapeStages), member("CreatedDate", shapeTimestamp))
+	shapeAPIError = structure("APIErrorType",
+		member("SecretId", shapeSecretId), member("ErrorCode", shapeString), member("Message", shapeString))
+
+	shapeUpdateSecretRequest = structure("UpdateSecretRequest",
+		required("SecretId", shapeSecretId), token("ClientRequestToken"), member("Description", shapeDescription),
+		member("KmsKeyId", shapeKmsKeyId), member("SecretBinary", shapeSecretBinary), member("SecretString", shapeSecretString))
+	shapeUpdateSecretResponse = structure("UpdateSecretResponse",
+		member("ARN", shapeString), member("Name", shapeName), member("VersionId", shapeVersionId))
+
+	shapeListSecretVersionIdsRequest = structure("ListSecretVersionIdsRequest",
+		required("SecretId", shapeSecretId), member("MaxResults", shapeMaxResults), member("NextToken", shapeNextToken),
+		member("IncludeDeprecated", shapeBoolean))
+	shapeListSecretVersionIdsResponse = structure("ListSecretVersionIdsResponse",
+		member("Versions", all("SecretVersionsListType", shapeSecretVersionsListEntry)), member("NextToken", shapeNextToken),
+		member("ARN", shapeString), member("Name", shapeName))
+	shapeSecretVersionsListEntry = structure("SecretVersionsListEntry",
+		member("VersionId", shapeVersionId), member("VersionStages", shapeStages), member("CreatedDate", shapeTimestamp))
+	shapeUpdateSecretVersionStageRequest = structure("UpdateSecretVersionStageRequest",
+		required("SecretId", shapeSecretId), required("VersionStage", shapeStage),
+		member("RemoveFromVersionId", shapeVersionId), member("MoveToVersionId", shapeVersionId))
+
+	shapeTagResourceRequest   = structure("TagResourceRequest", required("SecretId", shapeSecretId), required("Tags", shapeTags))
+	shapeUntagResourceRequest = structure("UntagResourceRequest",
+		required("SecretId", shapeSecretId), required("TagKeys", all("TagKeyListType", text("TagKeyType", 1, maxTagKey))))
+
+	shapePolicy                   = text("NonEmptyResourcePolicyType", 1, maxPolicy)
+	shapePutResourcePolicyRequest = structure("PutResourcePolicyRequest",
+		required("SecretId", shapeSecretId), required("ResourcePolicy", shapePolicy), member("BlockPublicPolicy", shapeBoolean))
+	shapeGetResourcePolicyResponse = structure("GetResourcePolicyResponse",
+		member("ARN", shapeString), member("Name", shapeName), member("ResourcePolicy", shapePolicy))
+	shapeValidateResourcePolicyRequest = structure("ValidateResourcePolicyRequest",
+		member("SecretId", shapeSecretId), required("ResourcePolicy", shapePolicy))
+	shapeValidateResourcePolicyResponse = structure("ValidateResourcePolicyResponse",
+		member("PolicyValidationPassed", shapeBoolean), member("ValidationErrors", all("ValidationErrorsType", shapeValidationErrorsEntry)))
+	shapeValidationErrorsEntry = structure("ValidationErrorsEntry",
+		member("CheckName", shapeString), member("ErrorMessage", shapeString))
+
+	shapeGetRandomPasswordRequest = structure("GetRandomPasswordRequest",
+		member("PasswordLength", upTo("PasswordLengthType", maxRandomPassword)),
+		member("ExcludeCharacters", text("ExcludeCharactersType", 0, maxRandomPassword)),
+		member("ExcludeNumbers", shapeBoolean), member("ExcludePunctuation", shapeBoolean),
+		member("ExcludeUppercase", shapeBoolean), member("ExcludeLowercase", shapeBoolean),
+		member("IncludeSpace", shapeBoolean), member("RequireEachIncludedType", shapeBoolean))
+	shapeGetRandomPasswordResponse = structure("GetRandomPasswordResponse", member("RandomPassword",
+		&mailmanager.Shape{Name: "RandomPasswordType", Kind: mailmanager.KindString, Min: 0, HasMin: true, Max: maxRandomPassword, HasMax: true, Sensitive: true}))
 )
+
+// shapeSecretIdRequest is an input that names a secret and nothing else.
+func shapeSecretIdRequest(name string) *mailmanager.Shape {
+	return structure(name, required("SecretId", shapeSecretId))
+}
+
+// shapeSecretResponse is an output that says which secret it was.
+func shapeSecretResponse(name string) *mailmanager.Shape {
+	return structure(name, member("ARN", shapeString), member("Name", shapeName))
+}
 
 // description is what DescribeSecret and ListSecrets tell of a secret; they differ in one member's name.
 func description(stagesByID string) []mailmanager.Member {
@@ -108,6 +177,16 @@ func structure(name string, members ...mailmanager.Member) *mailmanager.Shape {
 func list(name string, element *mailmanager.Shape, shortest, longest float64) *mailmanager.Shape {
 	return &mailmanager.Shape{Name: name, Kind: mailmanager.KindList, Element: element,
 		Min: shortest, HasMin: true, Max: longest, HasMax: true}
+}
+
+// all is a list of any length.
+func all(name string, element *mailmanager.Shape) *mailmanager.Shape {
+	return &mailmanager.Shape{Name: name, Kind: mailmanager.KindList, Element: element}
+}
+
+// upTo is an integer from 1.
+func upTo(name string, most float64) *mailmanager.Shape {
+	return &mailmanager.Shape{Name: name, Kind: mailmanager.KindInteger, Min: 1, HasMin: true, Max: most, HasMax: true}
 }
 
 func text(name string, shortest, longest float64) *mailmanager.Shape {

@@ -43,16 +43,22 @@ func TestBoto3(t *testing.T) {
 	}
 }
 
-// cli runs the AWS CLI and reads what it prints as JSON.
+// cli runs the AWS CLI for Mail Manager and reads what it prints as JSON.
 func cli(t *testing.T, server *harness.Server, operation string, args ...string) map[string]any {
 	t.Helper()
-	out, err := tool(t, server, "aws", append([]string{"mailmanager", operation, "--output", "json"}, args...)...)
+	return cliOf(t, server, "mailmanager", operation, args...)
+}
+
+// cliOf is cli for a service.
+func cliOf(t *testing.T, server *harness.Server, service, operation string, args ...string) map[string]any {
+	t.Helper()
+	out, err := tool(t, server, "aws", append([]string{service, operation, "--output", "json"}, args...)...)
 	if err != nil {
-		t.Fatalf("aws mailmanager %s: %v\n%s", operation, err, out)
+		t.Fatalf("aws %s %s: %v\n%s", service, operation, err, out)
 	}
 	var answer map[string]any
 	if err := json.Unmarshal([]byte(out), &answer); err != nil && strings.TrimSpace(out) != "" {
-		t.Fatalf("aws mailmanager %s: %v\n%s", operation, err, out)
+		t.Fatalf("aws %s %s: %v\n%s", service, operation, err, out)
 	}
 	return answer
 }
