@@ -137,7 +137,8 @@ type Config struct {
 	// before a wildcard, and else the first of all. A name may have one with an RSA key and one with an ECDSA key.
 	Certificates []Certificate `kong:"-" toml:"certificates"`
 
-	// Listeners is a table of sockets by name. The tag sluice:listener puts an ingress point on one, or on two joined by +.
+	// Listeners is a table of sockets by name. The tag sluice:listener puts an ingress point on one, or on two joined by +. One with
+	// the name of a VPC endpoint has the private ingress points of that endpoint.
 	Listeners map[string]Listener `kong:"-" toml:"listeners"`
 
 	// Authorities is a table of files, each with the certificates of a private authority in PEM, by name. The tag sluice:ca of a

@@ -224,7 +224,7 @@ func (api *API) listener(point *control.IngressPoint) client.Listener {
 		Status:         string(point.Status),
 		Addresses:      api.cfg.Sockets.Bound(point.Key),
 	}
-	if point.Status == mailmanager.IngressPointStatusFailed && api.cfg.StatusReason != nil {
+	if control.HasFailed(point.Status) && api.cfg.StatusReason != nil {
 		listener.StatusReason = api.cfg.StatusReason(point.Key)
 	}
 	return listener

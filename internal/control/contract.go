@@ -37,7 +37,7 @@ type IngressPoint struct {
 	Private     bool
 	RuleSetID   string
 	PolicyID    string
-	Listeners   []string     // names from the tag sluice:listener; empty: the pool
+	Listeners   []string     // names from the tag sluice:listener, else the VPC endpoint of a private point; empty: the pool
 	PoolAddress string       // host:port that the pool gave it, kept for life; empty until then
 	Default     bool         // tag sluice:default = true
 	Addresses   []netip.Addr // tag sluice:address: local addresses of shared listeners whose sessions are the point's
@@ -48,6 +48,7 @@ type IngressPoint struct {
 
 	passwords passwords
 	secret    secretRef
+	endpoint  string // the VPC endpoint of a private point
 }
 
 // Relay is a relay resource as it is used for one attempt.
@@ -132,7 +133,8 @@ type Sockets interface {
 	HasListener(name string) bool
 	// Open makes the point reachable: it opens the pool address the point already has, or picks one, or joins the named
 	// listeners. It returns the pool address it uses (empty with named listeners). Opening what is open is a no-op, unless
-	// the point's listeners are others now: then it moves. The error is the StatusReason of a FAILED point.
+	// the point's listeners are others now: then it moves. The error is the StatusReason of a FAILED point; it is an
+	// ErrNoListener when the configuration does not name one of them.
 	Open(ctx context.Context, p *IngressPoint) (poolAddress string, err error)
 	// Close makes the point unreachable. Closing what is not open is a no-op.
 	Close(ctx context.Context, key Key)

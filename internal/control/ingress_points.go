@@ -24,13 +24,6 @@ type pointRecord struct {
 	PoolAddress string `json:",omitempty"`
 }
 
-func (p *pointRecord) private() bool { return p.Network.PrivateNetworkConfiguration != nil }
-
-func (p *pointRecord) dualStack() bool {
-	public := p.Network.PublicNetworkConfiguration
-	return public != nil && mailmanager.Value(public.IpType) == mailmanager.IpTypeDualStack
-}
-
 // uses is what cannot be deleted before the point is gone (Mail Manager, A21).
 func (p *pointRecord) uses() []store.Reference {
 	return []store.Reference{{Kind: kindRuleSet.store, ID: p.RuleSetID}, {Kind: kindTrafficPolicy.store, ID: p.PolicyID}}
@@ -75,10 +68,14 @@ func (c *Control) newPoint(ctx context.Context, r store.Resource, in *mailmanage
 		Host:      newHost(r.Region, c.cfg.MailDomain),
 	}
 	tags := storedTags(in.Tags)
-	if err := c.checkPointTags(tags); err != nil {
+	ours, err := c.checkPointTags(tags)
+	if err != nil {
 		return d, err
 	}
-	if err := c.checkDefault(snapshotKey(r.Key), tags); err != nil {
+	if err := c.checkEndpoint(r.Scope, &p, ours); err != nil {
+		return d, err
+	}
+	if err := c.checkDefault(snapshotKey(r.Key), listenersOf(ours, p.endpoint(), p.PoolAddress), ours); err != nil {
 		return d, err
 	}
 	if p.TlsPolicy, err = c.tlsPolicy(&p, r.Scope, in.TlsPolicy); err != nil {
@@ -90,16 +87,6 @@ func (c *Control) newPoint(ctx context.Context, r store.Resource, in *mailmanage
 	}
 	r.Name, r.Counted = string(*in.IngressPointName), countedPoint(p.Type)
 	return c.draftPoint(ctx, r, p, tags, secret)
-}
-
-// networkOf is the network configuration that is stored: AWS always shows one (Mail Manager, A10).
-func networkOf(asked *mailmanager.NetworkConfiguration) mailmanager.NetworkConfiguration {
-	if asked != nil {
-		return *asked
-	}
-	return mailmanager.NetworkConfiguration{
-		PublicNetworkConfiguration: &mailmanager.PublicNetworkConfiguration{IpType: mailmanager.Ptr(mailmanager.IpTypeIpv4)},
-	}
 }
 
 // checkUsedIDs refuses malformed ids of what a point uses; nil is absent.
@@ -133,7 +120,7 @@ func (c *Control) draftPoint(ctx context.Context, r store.Resource, p pointRecor
 	}
 	d.publish = func() {
 		c.points.store(view.Key, view)
-		if !p.settled() && p.Status != mailmanager.IngressPointStatusFailed {
+		if !p.settled() && !HasFailed(p.Status) {
 			c.settleSoon(view.Key)
 		}
 	}
@@ -168,12 +155,13 @@ func pointView(r store.Resource, p pointRecord, tags []store.Tag) *IngressPoint 
 		Private:     p.private(),
 		RuleSetID:   p.RuleSetID,
 		PolicyID:    p.PolicyID,
-		Listeners:   ours.listeners,
+		Listeners:   listenersOf(ours, p.endpoint(), p.PoolAddress),
 		PoolAddress: p.PoolAddress,
 		Default:     ours.isDefault,
 		Addresses:   ours.addresses,
 		Hostnames:   ours.hostnames,
 		Created:     r.Created,
+		endpoint:    p.endpoint(),
 	}
 }
 

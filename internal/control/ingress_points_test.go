@@ -15,6 +15,9 @@ import (
 	"sluice/internal/mailmanager"
 )
 
+// endpoint is a VPC endpoint that the configuration has a listener for.
+const endpoint = "vpce-0123456789abcdef0"
+
 const password mailmanager.SmtpPassword = "correct-horse-1"
 
 func passwordConfiguration(text mailmanager.SmtpPassword) *mailmanager.IngressPointConfiguration {
@@ -39,7 +42,7 @@ func authority(t testing.TB) (ca, crl string) {
 // private makes a point private.
 func private(in *mailmanager.CreateIngressPointRequest) {
 	in.NetworkConfiguration = &mailmanager.NetworkConfiguration{PrivateNetworkConfiguration: &mailmanager.PrivateNetworkConfiguration{
-		VpcEndpointId: ptr(mailmanager.VpcEndpointId("vpce-0123456789abcdef0"))}}
+		VpcEndpointId: ptr(mailmanager.VpcEndpointId(endpoint))}}
 }
 
 func dualStack(in *mailmanager.CreateIngressPointRequest) {
@@ -85,7 +88,7 @@ func TestNetworksOfIngressPoints(t *testing.T) {
 	}{
 		{"none given", func(*mailmanager.CreateIngressPointRequest) {}, false, false, true},
 		{"dual stack", dualStack, false, true, true},
-		{"private", private, true, false, false}, // Mail Manager, section 2.1: no host name
+		{"private", private, true, true, false}, // Mail Manager, section 2.1: no host name; the listener says which clients
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

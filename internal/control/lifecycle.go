@@ -26,6 +26,7 @@ const (
 //	FAILED → ACTIVE or CLOSED, when a later attempt succeeds; UPDATING, when its listeners change
 //	DEPROVISIONING → gone
 //
+// FAILED stands for ASSOCIATED_VPC_ENDPOINT_DOES_NOT_EXIST too, which private points whose listener is not there become.
 // ACTIVE and CLOSED change by a request only, or to FAILED when a socket cannot be opened after a restart. At most one
 // goroutine works on a point, and it starts over when the point was changed meanwhile.
 type lifecycle struct {
@@ -181,7 +182,7 @@ func (c *Control) openedPoint(ctx context.Context, r store.Resource, address str
 	p := before
 	p.Status, p.Reason = p.Target, ""
 	if failure != nil {
-		p.Status, p.Reason = mailmanager.IngressPointStatusFailed, failure.Error()
+		p.failed(failure)
 	}
 	p.Reached = p.Reached || failure == nil
 	if address != "" {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,6 +126,11 @@ func (s *sockets) Open(_ context.Context, p *control.IngressPoint) (string, erro
 	if s.failure != nil {
 		return p.PoolAddress, s.failure
 	}
+	for _, name := range p.Listeners {
+		if !slices.Contains(s.listeners, name) {
+			return "", fmt.Errorf("listener %q %w", name, control.ErrNoListener)
+		}
+	}
 	s.open[p.Key] = p
 	if len(p.Listeners) > 0 {
 		return "", nil
@@ -206,7 +212,7 @@ func limits(own control.Limits) func(*control.Config) {
 }
 
 func (p *plane) newSockets() {
-	p.sockets = &sockets{t: p.TB, listeners: []string{"mx", "mx2", "submission"},
+	p.sockets = &sockets{t: p.TB, listeners: []string{"mx", "mx2", "submission", endpoint},
 		open: map[control.Key]*control.IngressPoint{}, busy: map[control.Key]bool{}}
 	p.config.Sockets = p.sockets
 }

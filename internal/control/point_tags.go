@@ -115,29 +115,40 @@ func readHostname(text string) (string, bool) {
 }
 
 // checkPointTags refuses tags of ours that an ingress point cannot follow (Mail Manager, B19).
-func (c *Control) checkPointTags(tags []store.Tag) error {
-	t, err := readPointTags(tags)
-	if err != nil {
-		return err
+func (c *Control) checkPointTags(tags []store.Tag) (t pointTags, err error) {
+	if t, err = readPointTags(tags); err != nil {
+		return t, err
 	}
 	for _, name := range t.listeners {
 		if !c.cfg.Sockets.HasListener(name) {
-			return match.Invalid("tags", "The value of "+tagListener+" must name listeners of the configuration")
+			return t, match.Invalid("tags", "The value of "+tagListener+" must name listeners of the configuration")
 		}
 	}
-	return nil
+	return t, nil
+}
+
+// checkRetaggedDefault is checkDefault for a point that is there, and the tags that it will have.
+func (c *Control) checkRetaggedDefault(key Key, tags []store.Tag) error {
+	t, err := readPointTags(tags)
+	if err != nil {
+		return nil // tags that were there before they were checked
+	}
+	point, ok := c.IngressPoint(key)
+	if !ok {
+		return nil // it is gone, or cannot be used
+	}
+	return c.checkDefault(key, listenersOf(t, point.endpoint, point.PoolAddress), t)
 }
 
 // checkDefault refuses tags that make a point the default where another one of its account and region is it: on the same
 // listener, for the same local addresses. The caller holds c.defaults until the tags are visible.
-func (c *Control) checkDefault(key Key, tags []store.Tag) error {
-	t, err := readPointTags(tags)
-	if err != nil || !t.isDefault {
-		return nil // err: tags that were there before they were checked
+func (c *Control) checkDefault(key Key, listeners []string, t pointTags) error {
+	if !t.isDefault {
+		return nil
 	}
 	for p := range c.Points() {
 		if p.Key != key && p.Scope == key.Scope && p.Default && p.Status != mailmanager.IngressPointStatusDeprovisioning &&
-			meet(p.Listeners, t.listeners) && alike(p.Addresses, t.addresses) {
+			meet(p.Listeners, listeners) && alike(p.Addresses, t.addresses) {
 			return mailmanager.Errorf(mailmanager.CodeConflict, "The ingress point %s is the default of that listener", p.ID)
 		}
 	}

@@ -71,7 +71,7 @@ func (c *Control) tagResource(ctx context.Context, scope Scope, in *mailmanager.
 	tags := storedTags(in.Tags)
 	switch k {
 	case kindIngressPoint:
-		err = c.checkPointTags(tags)
+		_, err = c.checkPointTags(tags)
 	case kindRelay:
 		err = c.checkRelayTags(tags)
 	}
@@ -150,7 +150,7 @@ func (c *Control) retag(ctx context.Context, k kind, key store.Key, after func([
 	if err != nil {
 		return err
 	}
-	if err := c.checkDefault(snapshotKey(key), after(before)); err != nil {
+	if err := c.checkRetaggedDefault(snapshotKey(key), after(before)); err != nil {
 		return err
 	}
 	if err := change(); err != nil {
@@ -184,11 +184,11 @@ func (c *Control) retaggedPoint(ctx context.Context, r store.Resource) (d draft,
 	}
 	next, _ := readPointTags(tags)
 	before, ok := c.IngressPoint(snapshotKey(r.Key))
-	moves := !ok || !slices.Equal(before.Listeners, next.listeners)
+	moves := !ok || !slices.Equal(before.Listeners, listenersOf(next, p.endpoint(), p.PoolAddress))
 	if !moves && before.Default == next.isDefault && slices.Equal(before.Addresses, next.addresses) && slices.Equal(before.Hostnames, next.hostnames) {
 		return d, errUnchanged
 	}
-	if moves && (p.settled() || p.Status == mailmanager.IngressPointStatusFailed) {
+	if moves && (p.settled() || HasFailed(p.Status)) {
 		p.Status, p.Reason = mailmanager.IngressPointStatusUpdating, ""
 	}
 	return c.draftPoint(ctx, r, p, tags, nil)

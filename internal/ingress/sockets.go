@@ -74,7 +74,7 @@ func (in *Ingress) join(p *control.IngressPoint) error {
 	for _, name := range p.Listeners {
 		l, ok := in.named[name]
 		if !ok {
-			return fmt.Errorf("listener %q is not in the configuration", name)
+			return fmt.Errorf("listener %q %w", name, control.ErrNoListener)
 		}
 		if err := in.openNamed(l); err != nil {
 			return err

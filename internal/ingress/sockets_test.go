@@ -305,8 +305,8 @@ func TestUnknownListener(t *testing.T) {
 	t.Parallel()
 	conform.Check(t, "B19")
 	in, _ := newTestIngress(t, Pool{}, nil)
-	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); err == nil {
-		t.Error("a listener that is not in the configuration was joined")
+	if _, err := in.Open(t.Context(), testPoint("inp-a", "mx")); !errors.Is(err, control.ErrNoListener) || !strings.Contains(err.Error(), `"mx"`) {
+		t.Errorf("got %v, want %v, and which", err, control.ErrNoListener)
 	}
 }
 

@@ -141,7 +141,7 @@ func (g *gateway) createPoint(d definition) {
 	}
 	if d.private {
 		input.NetworkConfiguration = &types.NetworkConfigurationMemberPrivateNetworkConfiguration{
-			Value: types.PrivateNetworkConfiguration{VpcEndpointId: aws.String("vpce-0123456789abcdef0")},
+			Value: types.PrivateNetworkConfiguration{VpcEndpointId: aws.String(endpoint)},
 		}
 	}
 	if d.listener != "" {

@@ -33,6 +33,7 @@ const (
 	password    = "the-right-password"
 	oldPassword = "the-password-before"
 	hostname    = "gateway.example"
+	endpoint    = "vpce-0123456789abcdef0" // of the private point
 )
 
 const (
@@ -76,6 +77,7 @@ var listeners = map[string]string{
 	"undecided": "",
 	"implicit":  `tls = "implicit"`,
 	"proxy":     `proxy_from = ["127.0.0.0/8"]`,
+	endpoint:    "",
 }
 
 // policies are the traffic policies; every one denies recipients that begin with "denied@".
