@@ -19,8 +19,8 @@ type lintCommand struct {
 // Help is the part of --help below the flags' summary.
 func (lintCommand) Help() string {
 	return `It finds what the API takes and what is wrong all the same: rules and statements that can never match or are never reached,
-relays that do not exist, rule sets that leave mail unrouted. Without a flag it looks at every rule set and traffic policy of the
-account; with files alone it asks no server, and takes every relay to exist. It exits with 1 when a finding is an ERROR. In CI:
+relays and archives that do not exist, rule sets that leave mail unrouted. Without a flag it looks at every rule set and traffic policy of the
+account; with files alone it asks no server, and takes every relay and archive to exist. It exits with 1 when a finding is an ERROR. In CI:
 
   sluice lint --rule-set rules.json --policy policy.json`
 }
@@ -76,21 +76,24 @@ func (c *lintCommand) everything(ctx context.Context, from *resources) (err erro
 	return err
 }
 
-// lintRuleSet looks up the relays of a rule set that the server has.
+// lintRuleSet looks up the relays and archives of a rule set that the server has.
 func lintRuleSet(ctx context.Context, from *resources, name string) (found []finding, err error) {
 	set, err := from.ruleSet(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	var relays lint.Relays
+	var known lint.Known
 	if set.remote {
 		servers, err := serversOf(ctx, from, set.Rules)
 		if err != nil {
 			return nil, err
 		}
-		relays = func(id string) bool { return servers[id] != "" }
+		known.Relays = func(id string) bool { return servers[id] != "" }
+		if known.Archives, err = archivesThatExist(ctx, from, set.Rules); err != nil {
+			return nil, err
+		}
 	}
-	for _, f := range lint.RuleSet(set.Rules, relays) {
+	for _, f := range lint.RuleSet(set.Rules, known) {
 		found = append(found, finding{"rule set", name, f})
 	}
 	return found, nil

@@ -26,6 +26,7 @@ const (
 	NotAvailable  Code = "L005" // an action that this version does not have
 	CannotTell    Code = "L006" // a condition that this version cannot tell
 	EndsUnrouted  Code = "L007" // a rule set with no rule that routes whatever comes
+	NoSuchArchive Code = "L009" // an archive that does not exist, or is being deleted
 	NeverDecides  Code = "L101" // a statement whose conditions contradict each other
 	Useless       Code = "L102" // an ALLOW where ALLOW is the default
 	DeniesAll     Code = "L103" // a policy that lets nobody in
@@ -42,5 +43,10 @@ type Finding struct {
 	Hint  string `json:"hint"`            // what to do about it
 }
 
-// Relays reports whether a relay exists, by id or ARN.
-type Relays func(idOrARN string) bool
+// Exist reports whether something exists, by id or ARN, and archives by name too. A nil Exist: it does, whatever it is.
+type Exist func(idOrARN string) bool
+
+func (e Exist) has(idOrARN string) bool { return e == nil || e(idOrARN) }
+
+// Known is what exists of that to which rule sets refer.
+type Known struct{ Relays, Archives Exist }

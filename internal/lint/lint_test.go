@@ -105,7 +105,7 @@ func TestNeverMatches(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			found := RuleSet([]mailmanager.Rule{read[mailmanager.Rule](t, when(test.conditions, test.unless))}, nil)
+			found := RuleSet([]mailmanager.Rule{read[mailmanager.Rule](t, when(test.conditions, test.unless))}, Known{})
 			got := slices.ContainsFunc(found, func(f Finding) bool { return f.Code == NeverMatches && f.Level == LevelError })
 			if got != test.never {
 				t.Errorf("got %v, want %v: %+v", got, test.never, found)
@@ -130,14 +130,17 @@ func TestRuleSet(t *testing.T) {
 		{"an action behind a Drop", []string{do(drop, relay)}, "L003 1"},
 		{"a relay that is not there", []string{do(`{"Relay":{"Relay":"r-2"}}`), do(relay)}, "L004 1"},
 		{"which routes nobody", []string{do(`{"Relay":{"Relay":"r-2"}}`)}, "L004 1, L007 0"},
-		{"an action of later", []string{do(`{"Archive":{"TargetArchive":"a"}}`, relay)}, "L005 1"},
+		{"an action of later", []string{do(`{"Archive":{"TargetArchive":"mail"}}`, relay)}, "L005 1"},
+		{"an archive that is not there", []string{do(`{"Archive":{"TargetArchive":"post"}}`, relay)}, "L009 1, L005 1"},
+		{"an archive in other letters", []string{do(relay), do(`{"Archive":{"TargetArchive":"Mail"}}`)}, "L009 2, L005 2"},
+		{"an archive behind a Drop", []string{do(drop, `{"Archive":{"TargetArchive":"post"}}`)}, "L003 1"},
 		{"an address list", []string{when(all(list), all(list)), do(relay)}, "L006 1, L006 1"},
 		{"a header alone", []string{do(`{"AddHeader":{"HeaderName":"X-A","HeaderValue":"1"}}`)}, "L007 0"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			found := RuleSet(read[[]mailmanager.Rule](t, all(test.rules...)), func(id string) bool { return id == "r-1" })
+			found := RuleSet(read[[]mailmanager.Rule](t, all(test.rules...)), Known{Relays: func(id string) bool { return id == "r-1" }, Archives: func(target string) bool { return target == "mail" }})
 			if got := codes(found); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}

@@ -7,9 +7,9 @@ import (
 	"sluice/internal/rule"
 )
 
-// RuleSet returns what is wrong with rules, which Compile takes, in their order. relays nil: every relay exists.
-func RuleSet(rules []mailmanager.Rule, relays Relays) []Finding {
-	l := &rulesLint{relays: relays}
+// RuleSet returns what is wrong with rules, which Compile takes, in their order.
+func RuleSet(rules []mailmanager.Rule, known Known) []Finding {
+	l := &rulesLint{known: known}
 	for i := range rules {
 		l.rule(i+1, &rules[i])
 	}
@@ -24,7 +24,7 @@ func RuleSet(rules []mailmanager.Rule, relays Relays) []Finding {
 
 // rulesLint goes through one rule set.
 type rulesLint struct {
-	relays  Relays
+	known   Known
 	found   []Finding
 	index   int  // of the rule at hand
 	dropped int  // the first rule that drops every message; 0: none yet
@@ -70,6 +70,7 @@ func (l *rulesLint) actions(r *mailmanager.Rule, add func(Code, Level, string, s
 		case a.AddHeader != nil, a.ReplaceRecipient != nil:
 			continue
 		default:
+			l.archive(label, a.Archive, add)
 			add(NotAvailable, LevelWarning, label+" is not available in this version: it always fails", "relay the message instead")
 			continue
 		}
@@ -78,11 +79,22 @@ func (l *rulesLint) actions(r *mailmanager.Rule, add func(Code, Level, string, s
 }
 
 func (l *rulesLint) relay(label, id string, everyone bool, add func(Code, Level, string, string)) {
-	if l.relays != nil && !l.relays(id) {
+	if !l.known.Relays.has(id) {
 		add(NoSuchRelay, LevelError, fmt.Sprintf("%s always fails: relay %q does not exist", label, id), "create the relay, or name another")
 		return
 	}
 	l.routes = l.routes || everyone
+}
+
+// archive looks for the archive of an action that may be of another kind. Mail Manager, A6 and A23.
+func (l *rulesLint) archive(label string, a *mailmanager.ArchiveAction, add func(Code, Level, string, string)) {
+	if a == nil {
+		return
+	}
+	if target := string(mailmanager.Value(a.TargetArchive)); !l.known.Archives.has(target) {
+		add(NoSuchArchive, LevelError, fmt.Sprintf("%s always fails: archive %q does not exist, or is being deleted", label, target),
+			"create the archive, or name another")
+	}
 }
 
 // neverMatches says why a rule can never match, or nothing.
