@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -278,6 +279,8 @@ func TestAnalyzersThatAreNotThere(t *testing.T) {
 		{"another's, as their own", "arn:aws:ses:eu-west-1:222222222222:addon-instance/" + theirs},
 		{"another's, as if it were ours", instanceARN(theirs)},
 		{"another's id", theirs},
+		{"ours, as if it were another's", strings.Replace(own, "111111111111", "222222222222", 1)},
+		{"ours, as if it were elsewhere", strings.Replace(own, "eu-west-1", "us-east-1", 1)},
 		{"a subscription", "arn:aws:ses:eu-west-1:111111111111:addon-subscription/" + string(*subscription)},
 		{"an ARN that goes on", own + "/x"},
 		{"no ARN", "addon"},

@@ -22,6 +22,7 @@ var counted = []struct {
 	request   func(points *pointMaker, i int) any
 	code      mailmanager.Code
 }{
+	{"active_archives", 10, control.Limits{}, "CreateArchive", func(_ *pointMaker, i int) any { return archiveRequest(numbered(i)) }, mailmanager.CodeServiceQuotaExceeded},
 	{"relays", 40, control.Limits{}, "CreateRelay", func(_ *pointMaker, i int) any { return relayRequest(numbered(i)) }, mailmanager.CodeServiceQuotaExceeded},
 	{"rule_sets", 40, control.Limits{}, "CreateRuleSet", func(_ *pointMaker, i int) any { return ruleSetRequest(numbered(i)) }, mailmanager.CodeServiceQuotaExceeded},
 	{"traffic_policies", 100, control.Limits{}, "CreateTrafficPolicy", func(_ *pointMaker, i int) any { return policyRequest(numbered(i)) }, mailmanager.CodeServiceQuotaExceeded},

@@ -5,6 +5,7 @@ const (
 	smtpd   = "./internal/smtpd"
 	ingress = "./internal/ingress"
 	action  = "./internal/action"
+	control = "./internal/control"
 	queue   = "./internal/queue"
 	words   = "./internal/message"
 	spool   = "./internal/spool/pebble"
@@ -112,6 +113,10 @@ var guards = []guard{
 		"longestWitness time.Duration = 12 * time.Hour", "longestWitness time.Duration = 0", queue, "^TestS31ClockJump$"},
 	{"S32 sessions are told, not cut", "internal/smtpd/server.go",
 		"d.wire.interrupt()", "d.wire.socket.Close()", soak, "^TestS32Upgrade$"},
+	{"S36 an ARN of another account names nothing", "internal/control/names.go",
+		"	id = text\n", "	if a, ok := parseARN(text); ok {\n		scope = a.scope\n	}\n	id = text\n", control, "^TestAnalyzersThatAreNotThere$"},
+	{"S36 endpoints of others are none of one's business", "internal/control/point_network.go",
+		"if other.Scope == scope && other.endpoint == endpoint {", "if other.endpoint == endpoint {", control, "^TestPointsOfOneEndpoint$"},
 	{"S38 no line ends in fields that rules add", "internal/message/node.go",
 		`if strings.ContainsAny(value, "\r\n\x00") {`, `if strings.ContainsAny(value, "\x00") {`, e2e, "^TestS38API$"},
 	{"S38 no controls in addresses that leave", "internal/smtp/path_parser.go",
