@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"sluice/internal/awsapi"
 )
 
 const (
@@ -33,11 +35,11 @@ type rootCredentials struct {
 }
 
 // Lookup finds the secret of an access key id. The comparison need not be constant in time: a key id is no secret.
-func (c *rootCredentials) Lookup(_ context.Context, keyID string) (secret, account string, ok bool) {
+func (c *rootCredentials) Lookup(_ context.Context, keyID string) (awsapi.Key, bool) {
 	if keyID != c.keyID {
-		return "", "", false
+		return awsapi.Key{}, false
 	}
-	return c.secret, defaultAccount, true
+	return awsapi.Key{Secret: c.secret, Account: defaultAccount}, true
 }
 
 // openRootCredentials takes the root credentials from the environment, else from the data directory, where it makes them

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+
+	"sluice/internal/awsapi"
 )
 
 func environment(values map[string]string) func(string) string {
@@ -99,11 +101,11 @@ func TestRootCredentialsRefused(t *testing.T) {
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	c := &rootCredentials{keyID: "AKSLEXAMPLEEXAMPLE", secret: "secret"}
-	if secret, account, ok := c.Lookup(t.Context(), "AKSLEXAMPLEEXAMPLE"); !ok || secret != "secret" || account != "000000000000" {
-		t.Errorf("got %s, %s, %v", secret, account, ok)
+	if key, ok := c.Lookup(t.Context(), "AKSLEXAMPLEEXAMPLE"); !ok || key != (awsapi.Key{Secret: "secret", Account: "000000000000"}) {
+		t.Errorf("got %+v, %v", key, ok)
 	}
 	for _, unknown := range []string{"", "AKSLEXAMPLEEXAMPLF", "akslexampleexample"} {
-		if _, _, ok := c.Lookup(t.Context(), unknown); ok {
+		if _, ok := c.Lookup(t.Context(), unknown); ok {
 			t.Errorf("%q is known", unknown)
 		}
 	}

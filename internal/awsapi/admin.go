@@ -31,20 +31,23 @@ func (a *api) findAdmin(r *http.Request, operation string) (route, error) {
 		return rt, unknownOperation()
 	}
 	rt.label, rt.isAdmin = "admin", true
-	rt.call = func(ctx context.Context, caller Caller, body []byte) ([]byte, error) {
-		return a.callAdmin(ctx, caller, operation, body)
+	rt.call = func(ctx context.Context, x *exchange, body []byte) ([]byte, error) {
+		return a.callAdmin(ctx, x, operation, body)
 	}
 	return rt, nil
 }
 
-func (a *api) callAdmin(ctx context.Context, caller Caller, operation string, body []byte) ([]byte, error) {
+func (a *api) callAdmin(ctx context.Context, x *exchange, operation string, body []byte) ([]byte, error) {
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
 	if !json.Valid(body) {
 		return nil, errNotJSON
 	}
-	output, err := a.admin.HandleAdmin(ctx, caller, operation, body)
+	if err := a.authorize(ctx, x, adminSigningName, operation, json.RawMessage(body)); err != nil {
+		return nil, err
+	}
+	output, err := a.admin.HandleAdmin(ctx, x.caller, operation, body)
 	var e *mailmanager.Error
 	if errors.As(err, &e) && e.Code == mailmanager.CodeUnknownOperation {
 		return nil, noSuchOperation{err} // the admin API has no operations that are still to come

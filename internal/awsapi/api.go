@@ -24,6 +24,8 @@ type exchange struct {
 	began     time.Time
 	route     route
 	caller    Caller // empty until the signature is verified
+	claimed   string // access key id that the request says it is signed with
+	resources []string
 	payload   []byte
 	err       error
 	failure   failure
@@ -44,6 +46,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.write(w, x, status)
 	a.record(r.Context(), x, status)
+	a.audit(r, x, status)
 }
 
 // newRequestID returns a random UUID: RFC 9562, section 5.4.
@@ -64,6 +67,7 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, x *exchange) (paylo
 		}
 	}()
 	claim, err := a.verifier.claim(r, x.route.signingName)
+	x.claimed = claim.accessKeyID
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +79,13 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, x *exchange) (paylo
 	if err := claim.verify(r, body); err != nil {
 		return nil, err
 	}
-	x.caller = Caller{Account: claim.account, Region: claim.region, AccessKeyID: claim.accessKeyID, RequestID: x.requestID, Address: r.RemoteAddr}
+	if x.caller, err = claim.caller(r, x.requestID); err != nil {
+		return nil, err
+	}
 	if err := a.checkRate(x); err != nil {
 		return nil, err
 	}
-	payload, err = x.route.call(r.Context(), x.caller, body)
+	payload, err = x.route.call(r.Context(), x, body)
 	if err != nil && r.Context().Err() != nil {
 		// Nobody reads this; it is not to look like a defect in the log.
 		err = &mailmanager.Error{Code: mailmanager.CodeUnavailable, Message: "The caller went away.", Cause: err}
@@ -111,6 +117,7 @@ func (a *api) record(ctx context.Context, x *exchange, status int) {
 		slog.String("operation", x.route.operation),
 		slog.String("account", x.caller.Account),
 		slog.String("region", x.caller.Region),
+		slog.String("principal", x.caller.Principal),
 		slog.Int("status", status),
 		slog.Duration("duration", a.now().Sub(x.began)),
 	}

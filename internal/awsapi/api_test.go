@@ -38,8 +38,8 @@ var testTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // oneKey is Credentials with the one test key.
 type oneKey struct{}
 
-func (oneKey) Lookup(_ context.Context, id string) (string, string, bool) {
-	return testSecret, testAccount, id == testKey
+func (oneKey) Lookup(_ context.Context, id string) (Key, bool) {
+	return Key{Secret: testSecret, Account: testAccount}, id == testKey
 }
 
 // handlerFunc is a Handler and an AdminHandler.
@@ -189,7 +189,7 @@ func TestBothProtocolsReachTheHandler(t *testing.T) {
 				t.Errorf("got input %+v, want the one sent", got)
 			}
 			// The address is httptest.NewRequest's.
-			wantCaller := Caller{Account: testAccount, Region: testRegion, AccessKeyID: testKey, RequestID: response.Header.Get("X-Amzn-Requestid"), Address: "192.0.2.1:1234"}
+			wantCaller := Caller{Account: testAccount, Region: testRegion, Principal: "arn:aws:iam::000000000000:root", AccessKeyID: testKey, RequestID: response.Header.Get("X-Amzn-Requestid"), Address: "192.0.2.1:1234"}
 			if diff := cmp.Diff(wantCaller, caller); diff != "" {
 				t.Errorf("caller (-want +got):\n%s", diff)
 			}
@@ -387,7 +387,7 @@ func TestCallerIdentityIsOfTheRegionsPartitionA30(t *testing.T) {
 		"us-gov-west-1":  "<Arn>arn:aws-us-gov:iam::000000000000:root</Arn>",
 		"eusc-de-east-1": "<Arn>arn:aws-eusc:iam::000000000000:root</Arn>",
 	} {
-		got, err := getCallerIdentity(t.Context(), Caller{Account: testAccount, Region: region}, []byte("Action=GetCallerIdentity"))
+		got, err := getCallerIdentity(Caller{Account: testAccount, Principal: Principal(region, testAccount, "")}, []byte("Action=GetCallerIdentity"))
 		if err != nil || !strings.Contains(string(got), want) {
 			t.Errorf("%s: got %s, %v, want %s", region, got, err, want)
 		}

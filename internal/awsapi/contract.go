@@ -10,12 +10,20 @@ import (
 
 // Caller is who makes a request, as its verified signature says.
 type Caller struct {
-	Account     string
+	Account     string // whose resources are meant: the caller's own, but for the root (see AccountHeader)
 	Region      string // of the credential scope (Mail Manager, A28)
+	User        string // name within the account; empty: the root of the installation
+	Principal   string // ARN of the user or the root
 	AccessKeyID string
 	RequestID   string
 	Address     string // host:port that the request came from
+	UserAgent   string // in the client's words
+	Secure      bool   // the request came over TLS
 }
+
+// AccountHeader names the account that a request of the root is about, where that is not the root's own. It must be signed,
+// and a user may name none but its own.
+const AccountHeader = "X-Sluice-Account"
 
 // Handler carries out the operations of one service. It is called once the signature is verified and the input is
 // decoded and valid; input is what op.New returned and the output must be of the type that op.NewOutput returns. An
@@ -39,8 +47,53 @@ type Throttle interface {
 	Take(account, operation string, now time.Time) (wait time.Duration)
 }
 
-// Credentials finds the secret access key of an access key id, and the account it belongs to. Lookup is called
+// Key is an access key, as far as it is needed to verify a signature and to say whose it is.
+type Key struct {
+	Secret  string
+	Account string
+	User    string // empty: the root of the installation
+}
+
+// Credentials finds access keys by their ids. A key that may not be used is as one that does not exist. Lookup is called
 // concurrently, for every request, before the caller has proved anything.
 type Credentials interface {
-	Lookup(ctx context.Context, accessKeyID string) (secret, account string, ok bool)
+	Lookup(ctx context.Context, accessKeyID string) (key Key, ok bool)
+}
+
+// Ask is what a caller wants to do.
+type Ask struct {
+	Caller    Caller
+	Service   string // as it is called in the scope of signatures
+	Operation string
+	Input     any // what the handler gets: decoded and valid, or of the admin API a json.RawMessage
+}
+
+// Authorizer decides whether a caller may do what it asks for. It is asked once for every request whose signature is
+// verified and whose input is valid, before the handler or anybody else has looked anything up. An error refuses the
+// request. resources are the ARNs that the request is about, whatever the answer. Authorize is called concurrently.
+type Authorizer interface {
+	Authorize(ctx context.Context, ask *Ask) (resources []string, err error)
+}
+
+// Entry is what became of one request: who, what, from where, with which outcome. There is nothing of a body in it. Texts
+// that callers choose are of bounded length and may have any character.
+type Entry struct {
+	Time        time.Time
+	RequestID   string
+	Operation   string // with its service: MailManagerSvc.GetRelay, admin.GetTrace
+	Resources   []string
+	Account     string // empty while the caller is not known
+	Region      string
+	Principal   string // ARN; empty while the caller is not known
+	AccessKeyID string // without a Principal it is what the request claims
+	Address     string
+	UserAgent   string
+	Code        string // OK, or that of the error
+	Status      int    // of HTTP
+	Duration    time.Duration
+}
+
+// Auditor takes an Entry for every request, after it was answered. Audit is called concurrently and must not wait.
+type Auditor interface {
+	Audit(Entry)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"sluice/internal/mailmanager"
@@ -27,7 +28,7 @@ type route struct {
 	operation   string // for the log, also when it does not exist
 	label       string // for metrics; empty when the operation does not exist: callers make up names
 	isAdmin     bool
-	call        func(ctx context.Context, caller Caller, body []byte) ([]byte, error)
+	call        func(ctx context.Context, x *exchange, body []byte) ([]byte, error)
 }
 
 // find returns the route of a request. The protocol is there even with an error. Paths are compared as they were sent:
@@ -49,7 +50,7 @@ func (a *api) find(r *http.Request) (route, error) {
 	prefix, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	for i := range a.services {
 		if s := &a.services[i]; s.TargetPrefix == prefix {
-			return s.route(jsonProtocol(s.JSONVersion, s.HTTPStatus), jsonCodec, operation)
+			return a.serve(s, jsonProtocol(s.JSONVersion, s.HTTPStatus), jsonCodec, operation)
 		}
 	}
 	return route{protocol: jsonProtocol("1.0", mailmanager.Code.HTTPStatus)}, unknownOperation()
@@ -66,43 +67,61 @@ func (a *api) findRPC(r *http.Request, rest string) (route, error) {
 	for i := range a.services {
 		s := &a.services[i]
 		if s.CBOR && s.TargetPrefix == name && r.Method == http.MethodPost && r.Header.Get("Smithy-Protocol") == rpcV2CBOR {
-			return s.route(cborProtocol(s.HTTPStatus), cborCodec(a.cborMode), operation)
+			return a.serve(s, cborProtocol(s.HTTPStatus), cborCodec(a.cborMode), operation)
 		}
 	}
 	return route{protocol: cborProtocol(mailmanager.Code.HTTPStatus)}, unknownOperation()
 }
 
-// route returns the route of one of the service's operations.
-func (s *Service) route(p *protocol, c codec, operation string) (route, error) {
+// serve returns the route of one of a service's operations.
+func (a *api) serve(s *Service, p *protocol, c codec, operation string) (route, error) {
 	rt := route{protocol: p, signingName: s.SigningName, operation: s.TargetPrefix + "." + printable(operation)}
-	for i := range s.Operations {
-		if op := &s.Operations[i]; op.Name == operation {
-			rt.label = rt.operation
-			rt.call = func(ctx context.Context, caller Caller, body []byte) ([]byte, error) {
-				return s.call(ctx, caller, op, c, body)
-			}
-			return rt, nil
-		}
+	i := slices.IndexFunc(s.Operations, func(op mailmanager.Operation) bool { return op.Name == operation })
+	if i < 0 {
+		return rt, unknownOperation()
 	}
-	return rt, unknownOperation()
+	rt.label = rt.operation
+	rt.call = func(ctx context.Context, x *exchange, body []byte) ([]byte, error) {
+		return a.call(ctx, x, served{s, c, &s.Operations[i]}, body)
+	}
+	return rt, nil
+}
+
+// served is an operation of a service in one encoding.
+type served struct {
+	*Service
+	codec
+	operation *mailmanager.Operation
 }
 
 // printable is the name of an operation as it is logged: at most maxOperationOctets.
 func printable(operation string) string { return operation[:min(len(operation), maxOperationOctets)] }
 
-// call decodes and validates the input, calls the handler and encodes the output. An input is validated also when the
-// handler does not have the operation.
-func (s *Service) call(ctx context.Context, caller Caller, op *mailmanager.Operation, c codec, body []byte) ([]byte, error) {
-	input := op.New()
-	if err := c.decode(body, op.Input, input); err != nil {
+// call decodes and validates the input, asks whether the caller may, calls the handler and encodes the output. An input is
+// validated also when the handler does not have the operation.
+func (a *api) call(ctx context.Context, x *exchange, s served, body []byte) ([]byte, error) {
+	input := s.operation.New()
+	if err := s.decode(body, s.operation.Input, input); err != nil {
 		return nil, err
 	}
-	if err := mailmanager.Validate(op.Input, input); err != nil {
+	if err := mailmanager.Validate(s.operation.Input, input); err != nil {
 		return nil, err
 	}
-	output, err := s.Handler.Handle(ctx, caller, op, input)
+	if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil {
+		return nil, err
+	}
+	output, err := s.Handler.Handle(ctx, x.caller, s.operation, input)
 	if err != nil {
 		return nil, err
 	}
-	return encode(c.newSink(), op.Output, output), nil
+	return encode(s.newSink(), s.operation.Output, output), nil
+}
+
+// authorize asks whether the caller may do what it asks for.
+func (a *api) authorize(ctx context.Context, x *exchange, service, operation string, input any) (err error) {
+	if a.authorizer == nil {
+		return nil
+	}
+	x.resources, err = a.authorizer.Authorize(ctx, &Ask{Caller: x.caller, Service: service, Operation: operation, Input: input})
+	return err
 }

@@ -24,6 +24,8 @@ type Config struct {
 	Services    []Service
 	Admin       AdminHandler // nil: there is no admin API
 	Credentials Credentials
+	Authorizer  Authorizer            // nil: every caller may do everything within its account
+	Auditor     Auditor               // nil: nobody is told
 	Regions     []string              // the regions served; empty: any (Mail Manager, A28)
 	Throttle    Throttle              // nil: nobody is throttled (Mail Manager, A15); the admin API never is
 	Now         func() time.Time      // nil: time.Now
@@ -69,15 +71,17 @@ func SecretsManager(h Handler) Service {
 
 // api is the http.Handler that New returns.
 type api struct {
-	services []Service
-	admin    AdminHandler
-	verifier *verifier
-	bodies   *bodyBudget
-	throttle Throttle
-	cborMode cbor.DecMode
-	now      func() time.Time
-	log      *slog.Logger
-	requests *prometheus.CounterVec
+	services   []Service
+	admin      AdminHandler
+	authorizer Authorizer
+	auditor    Auditor
+	throttle   Throttle
+	verifier   *verifier
+	bodies     *bodyBudget
+	cborMode   cbor.DecMode
+	now        func() time.Time
+	log        *slog.Logger
+	requests   *prometheus.CounterVec
 }
 
 // New returns the handler of the whole API address except health checks and metrics. Any path and method that is not
@@ -88,14 +92,16 @@ func New(cfg Config) http.Handler {
 		now = time.Now
 	}
 	a := &api{
-		services: cfg.Services,
-		admin:    cfg.Admin,
-		verifier: &verifier{credentials: cfg.Credentials, regions: cfg.Regions, now: now},
-		bodies:   newBodyBudget(),
-		throttle: cfg.Throttle,
-		cborMode: newCBORMode(),
-		now:      now,
-		log:      cfg.Log,
+		services:   cfg.Services,
+		admin:      cfg.Admin,
+		authorizer: cfg.Authorizer,
+		auditor:    cfg.Auditor,
+		verifier:   &verifier{credentials: cfg.Credentials, regions: cfg.Regions, now: now},
+		bodies:     newBodyBudget(),
+		throttle:   cfg.Throttle,
+		cborMode:   newCBORMode(),
+		now:        now,
+		log:        cfg.Log,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mailmanager_api_requests_total",
 			Help: "API requests answered, by operation and error code (OK without one).",

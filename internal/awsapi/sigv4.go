@@ -32,9 +32,8 @@ type verifier struct {
 // claim is what a request says of its sender, as far as it can be checked without the body.
 type claim struct {
 	authorization
-	at      time.Time
-	secret  string
-	account string
+	at  time.Time
+	key Key
 }
 
 // invalid is the error for a signature that does not hold for this request.
@@ -43,30 +42,30 @@ func invalid(text string) error {
 }
 
 // claim checks everything but the signature itself: form, scope, time, signed headers, and that the key is known. The
-// request must be signed for the service.
+// request must be signed for the service. With an error the claim has what could be read.
 func (v *verifier) claim(r *http.Request, service string) (*claim, error) {
 	c := &claim{}
 	var err error
 	if c.authorization, err = authorizationOf(r); err != nil {
-		return nil, err
+		return c, err
 	}
 	if c.at, err = requestTime(r.Header); err != nil {
-		return nil, err
+		return c, err
 	}
 	if err := v.checkTime(c); err != nil {
-		return nil, err
+		return c, err
 	}
 	if err := v.checkScope(c, service); err != nil {
-		return nil, err
+		return c, err
 	}
 	if err := c.checkHeaders(r); err != nil {
-		return nil, err
+		return c, err
 	}
 	var ok bool
-	c.secret, c.account, ok = v.credentials.Lookup(r.Context(), c.accessKeyID)
+	c.key, ok = v.credentials.Lookup(r.Context(), c.accessKeyID)
 	// Sluice gives out no session tokens, so none is known.
 	if !ok || len(r.Header["X-Amz-Security-Token"]) > 0 {
-		return nil, mailmanager.Errorf(mailmanager.CodeUnrecognizedClient, "The access key id or the security token is not known here.")
+		return c, mailmanager.Errorf(mailmanager.CodeUnrecognizedClient, "The access key id or the security token is not known here.")
 	}
 	return c, nil
 }
@@ -133,7 +132,7 @@ func (v *verifier) checkScope(c *claim, service string) error {
 func (c *claim) checkHeaders(r *http.Request) error {
 	for name := range r.Header {
 		lower := strings.ToLower(name)
-		mustSign := lower == "content-type" || strings.HasPrefix(lower, "x-amz-")
+		mustSign := lower == "content-type" || strings.HasPrefix(lower, "x-amz-") || strings.HasPrefix(lower, "x-sluice-")
 		if mustSign && !slices.Contains(c.signedHeaders, lower) {
 			return invalid("The header " + strconv.Quote(lower) + " is not signed.")
 		}
@@ -231,7 +230,7 @@ func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text
 
 // signingKey derives the key that is good for one day, region and service.
 func (c *claim) signingKey() []byte {
-	key := []byte("AWS4" + c.secret)
+	key := []byte("AWS4" + c.key.Secret)
 	for _, part := range []string{c.date, c.region, c.service, scopeTerminator} {
 		key = sign(key, part)
 	}

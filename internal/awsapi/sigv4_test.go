@@ -195,7 +195,7 @@ func selfSigned(t *testing.T, r *http.Request, c *claim, payload string) *http.R
 
 // goodClaim is the claim of the request that jsonCall makes.
 func goodClaim() *claim {
-	return &claim{at: testTime, secret: testSecret, authorization: authorization{accessKeyID: testKey, date: "20260301",
+	return &claim{at: testTime, key: Key{Secret: testSecret}, authorization: authorization{accessKeyID: testKey, date: "20260301",
 		region: testRegion, service: "ses", signedHeaders: []string{"content-type", "host", "x-amz-date", "x-amz-target"}}}
 }
 

@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"net/http"
@@ -64,11 +65,16 @@ func (a *api) stsRoute() route {
 		signingName: stsSigningName,
 		operation:   "sts.GetCallerIdentity",
 		label:       "sts.GetCallerIdentity",
-		call:        getCallerIdentity,
+		call: func(ctx context.Context, x *exchange, body []byte) ([]byte, error) {
+			if err := a.authorize(ctx, x, stsSigningName, "GetCallerIdentity", nil); err != nil {
+				return nil, err
+			}
+			return getCallerIdentity(x.caller, body)
+		},
 	}
 }
 
-func getCallerIdentity(_ context.Context, caller Caller, body []byte) ([]byte, error) {
+func getCallerIdentity(caller Caller, body []byte) ([]byte, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil, malformed("the body is not a form")
@@ -78,9 +84,8 @@ func getCallerIdentity(_ context.Context, caller Caller, body []byte) ([]byte, e
 	}
 	return xml.Marshal(callerIdentity{
 		Namespace: stsNamespace,
-		// A key belongs to an account and to no user within it.
-		ARN:       "arn:" + mailmanager.Partition(caller.Region) + ":iam::" + caller.Account + ":root",
-		UserID:    caller.Account,
+		ARN:       caller.Principal,
+		UserID:    cmp.Or(caller.User, caller.Account),
 		Account:   caller.Account,
 		RequestID: caller.RequestID,
 	})
