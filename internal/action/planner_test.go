@@ -122,7 +122,7 @@ func TestPlanRelayOutcomes(t *testing.T) {
 			t.Parallel()
 			planner := NewPlanner(PlannerConfig{
 				Relays: &relays{relay: testRelay(test.relay)},
-				Strict: func(string) bool { return test.strict },
+				Strict: func(account string) bool { return test.strict && account == "000000000000" },
 				Secret: func(_ context.Context, _ control.Scope, arn string) (string, error) {
 					if test.secret == "gone" || arn != testSecretARN {
 						return "", mailmanager.Errorf(mailmanager.CodeResourceNotFound, "no such secret")

@@ -325,7 +325,7 @@ func TestAddresses(t *testing.T) {
 				refused := errors.New("connection refused")
 				b.host.refuses = map[string]error{"192.0.2.9:25": refused, "[2001:db8::9]:25": refused}
 				b.relays.relay.Server = test.server
-				b.config.Strict = func(string) bool { return test.strict }
+				b.config.Strict = func(account string) bool { return test.strict && account == "000000000000" }
 				if test.addresses != nil {
 					b.config.Resolve = func(context.Context, string) (found []netip.Addr, err error) {
 						for _, address := range test.addresses {

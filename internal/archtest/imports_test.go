@@ -39,7 +39,6 @@ var tiers = map[string]tier{
 	"trust":       decisions,
 
 	"awsapi":     adapters,
-	"audit":      adapters,
 	"smtpd":      adapters,
 	"smtpclient": adapters,
 	"spool":      adapters,
@@ -53,7 +52,6 @@ var tiers = map[string]tier{
 	"throttle":   adapters,
 
 	"control":  flow,
-	"identity": flow,
 	"ingress":  flow,
 	"process":  flow,
 	"simulate": flow,

@@ -57,7 +57,8 @@ type Limits struct {
 	// ActiveArchives is how many archives there may be that are not being deleted.
 	ActiveArchives int `toml:"active_archives"`
 
-	// ParallelSearches is how many searches of archives may run at once.
+	// ParallelSearches is how many searches of archives may run at once. Like the three that follow, it has nothing to count while
+	// archives cannot be searched.
 	ParallelSearches int `toml:"parallel_archive_searches"`
 
 	// ParallelExports is how many exports of archives may run at once.

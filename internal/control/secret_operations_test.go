@@ -1,7 +1,9 @@
 package control_test
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
+	"sluice/internal/store"
+	"sluice/internal/store/sqlite"
 )
 
 // resourcePolicy is the one that Mail Manager's guide asks for.
@@ -168,6 +172,68 @@ func TestWhatHasEndedIsNotRestored(t *testing.T) {
 	wantCode(t, p.refused(home, "RestoreSecret", &secretsmanager.RestoreSecretRequest{SecretId: &arn}), mailmanager.CodeResourceNotFound)
 	p.secretARN("s", "another")
 	wantCode(t, p.refused(home, "RestoreSecret", &secretsmanager.RestoreSecretRequest{SecretId: &arn}), mailmanager.CodeResourceNotFound)
+}
+
+// sweptStore lets a sweep see the secrets as they are before an update is stored.
+type sweptStore struct {
+	store.Store
+	before func() // called once, before the next update
+	listed chan struct{}
+}
+
+func (s *sweptStore) All(ctx context.Context, kind store.Kind) iter.Seq2[store.Resource, error] {
+	return func(yield func(store.Resource, error) bool) {
+		s.Store.All(ctx, kind)(yield)
+		if kind == "secret" {
+			select {
+			case s.listed <- struct{}{}:
+			default: // nobody waits for another sweep
+			}
+		}
+	}
+}
+
+func (s *sweptStore) Update(ctx context.Context, c store.Change) error {
+	if before := s.before; before != nil {
+		s.before = nil
+		before()
+	}
+	return s.Store.Update(ctx, c)
+}
+
+// A secret that is restored in the last moment stays, though the worker has found it ended meanwhile.
+func TestSweepLeavesWhatIsBeingRestored(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	arn := p.secretARN("s", "x")
+	do[secretsmanager.DeleteSecretResponse](p, "DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: &arn, RecoveryWindowInDays: ptr(int64(7))})
+	p.clock.advance(7*24*time.Hour - time.Second)
+	p.stop()
+	db, err := sqlite.Open(t.Context(), p.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept := &sweptStore{Store: db}
+	p.config.Store = swept
+	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
+		t.Fatal(err)
+	}
+	p.stop = func() { db.Close() }
+	done := make(chan struct{})
+	swept.listed = make(chan struct{}, 1)
+	swept.before = func() {
+		p.clock.advance(time.Second)
+		go func() {
+			defer close(done)
+			p.sweep()
+		}()
+		<-swept.listed
+	}
+	do[secretsmanager.RestoreSecretResponse](p, "RestoreSecret", &secretsmanager.RestoreSecretRequest{SecretId: &arn})
+	<-done
+	if got := getSecret(p, "s"); *got.SecretString != "x" {
+		t.Errorf("got %s", text(t, got))
+	}
 }
 
 func TestUpdateSecretVersionStage(t *testing.T) {

@@ -102,7 +102,7 @@ func newPlane(t *testing.T, rules []mailmanager.Rule) (*plane, spool.Hash) {
 
 func newProcessor(p *plane, strict bool) *Processor {
 	return New(Config{
-		RuleSets: p, Sources: sources{p}, Lists: p, Planner: planner{known: []string{rule.ActionRelay}}, Strict: func(string) bool { return strict },
+		RuleSets: p, Sources: sources{p}, Lists: p, Planner: planner{known: []string{rule.ActionRelay}}, Strict: func(account string) bool { return strict && account == testKey.Account },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/mailmanager"
 
 	"sluice/internal/admin/client"
+	"sluice/test/wire"
 )
 
 // What every test server has.
@@ -29,7 +30,7 @@ const (
 	secretAccessKey = "a-secret-for-tests-only"
 
 	host     = "127.0.0.1"
-	poolSize = 10 // SMTP addresses of a test server
+	poolSize = 30 // SMTP addresses of a test server
 )
 
 // Server is a running sluice serve.
@@ -155,6 +156,14 @@ func (s *Server) Environment() []string {
 
 // UserPassword is the access key in the form that curl wants.
 func (s *Server) UserPassword() string { return accessKeyID + ":" + secretAccessKey }
+
+// Wire returns a client that sends any document, in any region.
+func (s *Server) Wire(region string, protocol wire.Protocol) *wire.Client {
+	return &wire.Client{
+		Endpoint: s.Endpoint, Region: region, Protocol: protocol,
+		Credentials: aws.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretAccessKey},
+	}
+}
 
 // MailManager returns the SDK's client of the server. It does not try again: a test wants the first answer.
 func (s *Server) MailManager() *mailmanager.Client {

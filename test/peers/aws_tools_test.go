@@ -3,7 +3,6 @@ package peers
 import (
 	"encoding/json"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,32 +14,9 @@ import (
 func tool(t *testing.T, server *harness.Server, program string, args ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, args...)
-	command.Env = append(server.Environment(), "AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true", "AWS_PAGER=")
+	command.Env = append(server.Environment(), "AWS_PAGER=")
 	out, err := command.CombinedOutput()
 	return string(out), err
-}
-
-func TestJavaScriptSDK(t *testing.T) {
-	t.Parallel()
-	peer.Require(t, "node", "apt-get install nodejs npm")
-	peer.RequirePath(t, filepath.Join("js", "node_modules"), "npm ci --prefix test/peers/js")
-	server := harness.Start(t)
-	for _, protocol := range []string{"json", "cbor"} {
-		t.Run(protocol, func(t *testing.T) {
-			t.Parallel()
-			if out, err := tool(t, server, "node", filepath.Join("js", "relay.mjs"), protocol); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
-	}
-}
-
-func TestBoto3(t *testing.T) {
-	t.Parallel()
-	peer.Optional(t, "pip install boto3", "python3", "-c", `import boto3; boto3.client("mailmanager", region_name="us-east-1")`)
-	if out, err := tool(t, harness.Start(t), "python3", filepath.Join("boto3", "relay.py")); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
 }
 
 // cli runs the AWS CLI for Mail Manager and reads what it prints as JSON.
