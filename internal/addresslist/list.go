@@ -104,8 +104,16 @@ func (l *List) Contains(address []byte) bool {
 		l.hasDomainAbove(address, at) || l.hasPattern(address, at)
 }
 
+// mayHave is false of most hashes that are not there.
+func (l *List) mayHave(hash uint64) bool {
+	return l.shards[hash%shards].table.Load().mayHave(hash)
+}
+
 // has reports whether the member with these parts is there.
 func (l *List) has(hash uint64, p parts) bool {
+	if !l.mayHave(hash) {
+		return false
+	}
 	_, there := l.shards[hash%shards].table.Load().find(hash, p)
 	return there
 }

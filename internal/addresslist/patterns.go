@@ -111,7 +111,8 @@ func (l *List) hasTail(address []byte, end int, head uint64, tails []tail, befor
 		if t.hash == 0 {
 			t.hash = maphash.Bytes(l.seed, address[t.from:])
 		}
-		if l.has(mix(head, t.hash), parts{left: address[:end], right: address[t.from:], asterisk: true}) {
+		hash := mix(head, t.hash)
+		if l.mayHave(hash) && l.has(hash, parts{left: address[:end], right: address[t.from:], asterisk: true}) {
 			return true
 		}
 	}

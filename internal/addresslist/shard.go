@@ -18,8 +18,9 @@ type shard struct {
 // state that a writer can leave: a key is written behind all others before the one store that makes it found, and no octet
 // of the arena is written twice.
 type table struct {
-	slots []atomic.Uint64 // 32 bits of hash, 32 bits of place; empty: 0. Their number is a power of two
-	arena []byte          // at each place: the key's length in two octets, the key
+	slots  []atomic.Uint64 // 32 bits of hash, 32 bits of place; empty: 0. Their number is a power of two
+	arena  []byte          // at each place: the key's length in two octets, the key
+	filter []atomic.Uint64 // a bit for each hash that is there, among eight for each slot; what was removed may be left
 
 	// The rest is the writers' alone.
 	used    int // octets of the arena
@@ -39,10 +40,28 @@ const (
 const (
 	lengthOctets = 2
 	minSlots     = 8
+	slotsOfWord  = 8 // slots whose filter is one word
+	wordBits     = 64
 	minArena     = 128
 )
 
 func slotOf(hash uint64, place uint32) uint64 { return hash>>32<<32 | uint64(place) }
+
+// filterBit is where the filter has the bit of a hash, by bits that choose neither the shard nor the slot.
+func (t *table) filterBit(hash uint64) (word, bit uint64) {
+	i := hash / shards & uint64(len(t.filter)*wordBits-1)
+	return i / wordBits, 1 << (i % wordBits)
+}
+
+// mayHave is false of most hashes that are not there. It reads little memory, and what it answers can nearly always be
+// foretold: an address is looked up in up to 240 forms, of which hardly any is there.
+func (t *table) mayHave(hash uint64) bool {
+	if t == nil {
+		return false
+	}
+	word, bit := t.filterBit(hash)
+	return t.filter[word].Load()&bit != 0
+}
 
 // find returns the slot of the member with these parts. It is asked without the lock.
 func (t *table) find(hash uint64, p parts) (slot int, there bool) {
@@ -97,6 +116,8 @@ func (t *table) put(hash uint64, key []byte) {
 		t.taken++
 	}
 	t.members++
+	word, bit := t.filterBit(hash)
+	t.filter[word].Or(bit)
 	t.slots[i].Store(slotOf(hash, place))
 }
 
@@ -123,7 +144,10 @@ func (s *shard) rebuild(seed maphash.Seed, extra int) (grown int64) {
 	for slots*2 < (old.members+1)*3 {
 		slots *= 2
 	}
-	t := &table{slots: make([]atomic.Uint64, slots), arena: make([]byte, max(minArena, live+live/4+extra)), used: int(firstPlace)}
+	t := &table{
+		slots: make([]atomic.Uint64, slots), arena: make([]byte, max(minArena, live+live/4+extra)),
+		filter: make([]atomic.Uint64, slots/slotsOfWord), used: int(firstPlace),
+	}
 	for i := range old.slots {
 		if place := uint32(old.slots[i].Load()); place >= firstPlace {
 			key := old.key(place)
@@ -138,5 +162,5 @@ func (t *table) octets() int64 {
 	if t.slots == nil {
 		return 0
 	}
-	return int64(len(t.arena)) + int64(len(t.slots))*int64(unsafe.Sizeof(t.slots[0])) + int64(unsafe.Sizeof(*t))
+	return int64(len(t.arena)) + int64(len(t.slots)+len(t.filter))*int64(unsafe.Sizeof(t.slots[0])) + int64(unsafe.Sizeof(*t))
 }
