@@ -19,8 +19,9 @@ type lintCommand struct {
 // Help is the part of --help below the flags' summary.
 func (lintCommand) Help() string {
 	return `It finds what the API takes and what is wrong all the same: rules and statements that can never match or are never reached,
-relays and archives that do not exist, rule sets that leave mail unrouted. Without a flag it looks at every rule set and traffic policy of the
-account; with files alone it asks no server, and takes every relay and archive to exist. It exits with 1 when a finding is an ERROR. In CI:
+relays, archives and address lists that do not exist, rule sets that leave mail unrouted. Without a flag it looks at every rule set and
+traffic policy of the account; with files alone it asks no server, and takes all of these to exist. It exits with 1 when a finding is an
+ERROR. In CI:
 
   sluice lint --rule-set rules.json --policy policy.json`
 }
@@ -50,13 +51,11 @@ func (c *lintCommand) Run(ctx context.Context, to streams) error {
 		found = append(found, list...)
 	}
 	for _, name := range c.Policy {
-		p, err := from.trafficPolicy(ctx, name)
+		list, err := lintPolicy(ctx, from, name)
 		if err != nil {
 			return err
 		}
-		for _, f := range lint.Policy(p.PolicyStatements, *p.DefaultAction) {
-			found = append(found, finding{"traffic policy", name, f})
-		}
+		found = append(found, list...)
 	}
 	if err := c.print(to.out, found); err != nil {
 		return err
@@ -69,14 +68,14 @@ func (c *lintCommand) everything(ctx context.Context, from *resources) (err erro
 	if len(c.RuleSet)+len(c.Policy) > 0 {
 		return nil
 	}
-	if c.RuleSet, err = from.list(ctx, "ListRuleSets", "RuleSets", "RuleSetId"); err != nil {
+	if c.RuleSet, err = from.list(ctx, listing{"ListRuleSets", "RuleSets", "RuleSetId", map[string]any{}}); err != nil {
 		return err
 	}
-	c.Policy, err = from.list(ctx, "ListTrafficPolicies", "TrafficPolicies", "TrafficPolicyId")
+	c.Policy, err = from.list(ctx, listing{"ListTrafficPolicies", "TrafficPolicies", "TrafficPolicyId", map[string]any{}})
 	return err
 }
 
-// lintRuleSet looks up the relays and archives of a rule set that the server has.
+// lintRuleSet looks up the relays, archives and address lists of a rule set that the server has.
 func lintRuleSet(ctx context.Context, from *resources, name string) (found []finding, err error) {
 	set, err := from.ruleSet(ctx, name)
 	if err != nil {
@@ -92,11 +91,45 @@ func lintRuleSet(ctx context.Context, from *resources, name string) (found []fin
 		if known.Archives, err = archivesThatExist(ctx, from, set.Rules); err != nil {
 			return nil, err
 		}
+		if known.Lists, err = listsThatExist(ctx, from, listsInRules(set.Rules)); err != nil {
+			return nil, err
+		}
 	}
 	for _, f := range lint.RuleSet(set.Rules, known) {
 		found = append(found, finding{"rule set", name, f})
 	}
 	return found, nil
+}
+
+// lintPolicy looks up the address lists of a traffic policy that the server has.
+func lintPolicy(ctx context.Context, from *resources, name string) (found []finding, err error) {
+	p, err := from.trafficPolicy(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var known lint.Known
+	if p.remote {
+		if known.Lists, err = listsThatExist(ctx, from, listsInStatements(p.PolicyStatements)); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range lint.Policy(p.PolicyStatements, *p.DefaultAction, known) {
+		found = append(found, finding{"traffic policy", name, f})
+	}
+	return found, nil
+}
+
+// listsThatExist tells those of the named address lists that the server has.
+func listsThatExist(ctx context.Context, from *resources, names []string) (lint.Exist, error) {
+	exist := map[string]bool{}
+	for _, name := range names {
+		ok, err := from.hasList(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		exist[name] = ok
+	}
+	return func(name string) bool { return exist[name] }, nil
 }
 
 func failing(found []finding) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sluice/internal/admin/client"
@@ -26,7 +27,8 @@ type ruleSet struct {
 
 // trafficPolicy is a traffic policy from a file or from the server.
 type trafficPolicy struct {
-	label string
+	label  string
+	remote bool
 	mailmanager.CreateTrafficPolicyRequest
 	policy *policy.Policy
 }
@@ -67,11 +69,11 @@ func (r *resources) ruleSet(ctx context.Context, fileOrID string) (*ruleSet, err
 
 // trafficPolicy reads the traffic policy of a file or an id.
 func (r *resources) trafficPolicy(ctx context.Context, fileOrID string) (*trafficPolicy, error) {
-	text, _, err := r.document(ctx, fileOrID, "GetTrafficPolicy", "TrafficPolicyId")
+	text, remote, err := r.document(ctx, fileOrID, "GetTrafficPolicy", "TrafficPolicyId")
 	if err != nil {
 		return nil, err
 	}
-	p := &trafficPolicy{label: fileOrID}
+	p := &trafficPolicy{label: fileOrID, remote: remote}
 	if err := readDocument(text, "CreateTrafficPolicy", &p.CreateTrafficPolicyRequest); err != nil {
 		return nil, fmt.Errorf("traffic policy %s: %w", fileOrID, err)
 	}
@@ -115,11 +117,16 @@ func (r *resources) ask(ctx context.Context, operation string, input any) (answe
 	return answer, nil
 }
 
-// list returns the member id of every entry of a listing, page by page.
-func (r *resources) list(ctx context.Context, operation, entries, id string) (ids []string, err error) {
-	input := map[string]string{}
+// listing is an operation that lists, where its entries are, and what of each is wanted.
+type listing struct {
+	operation, entries, member string
+	input                      map[string]any
+}
+
+// list returns a member of every entry of a listing, page by page.
+func (r *resources) list(ctx context.Context, l listing) (members []string, err error) {
 	for {
-		answer, err := r.ask(ctx, operation, input)
+		answer, err := r.ask(ctx, l.operation, l.input)
 		if err != nil {
 			return nil, err
 		}
@@ -127,30 +134,26 @@ func (r *resources) list(ctx context.Context, operation, entries, id string) (id
 		var list []map[string]any
 		var next string
 		if err := json.Unmarshal(answer, &page); err != nil {
-			return nil, fmt.Errorf("%s: %w", operation, err)
+			return nil, fmt.Errorf("%s: %w", l.operation, err)
 		}
-		if err := json.Unmarshal(page[entries], &list); err != nil {
-			return nil, fmt.Errorf("%s: %w", operation, err)
+		if err := json.Unmarshal(page[l.entries], &list); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.operation, err)
 		}
 		for _, entry := range list {
-			name, _ := entry[id].(string)
-			ids = append(ids, name)
+			member, _ := entry[l.member].(string)
+			members = append(members, member)
 		}
 		if page["NextToken"] == nil || json.Unmarshal(page["NextToken"], &next) != nil || next == "" {
-			return ids, nil
+			return members, nil
 		}
-		input["NextToken"] = next
+		l.input["NextToken"] = next
 	}
 }
 
 // relayServer is where a relay of the server leads, by its id or ARN; ok is false when there is no such relay.
 func (r *resources) relayServer(ctx context.Context, idOrARN string) (host string, ok bool, err error) {
-	answer, err := r.ask(ctx, "GetRelay", map[string]string{"RelayId": relayID(idOrARN)})
-	var refused *client.Error
-	if errors.As(err, &refused) && (refused.Code == string(mailmanager.CodeResourceNotFound) || refused.Code == string(mailmanager.CodeValidation)) {
-		return "", false, nil
-	}
-	if err != nil {
+	answer, ok, err := r.find(ctx, "GetRelay", map[string]string{"RelayId": idInARN(idOrARN)})
+	if err != nil || !ok {
 		return "", false, err
 	}
 	var relay struct{ ServerName string }
@@ -160,8 +163,21 @@ func (r *resources) relayServer(ctx context.Context, idOrARN string) (host strin
 	return relay.ServerName, true, nil
 }
 
-// relayID is the id in an ARN of a relay, or the id itself.
-func relayID(idOrARN string) string { return idOrARN[strings.LastIndexByte(idOrARN, '/')+1:] }
+// absent are the codes of errors that say of an id that there is nothing: a server without the operation has none either.
+var absent = [...]mailmanager.Code{mailmanager.CodeResourceNotFound, mailmanager.CodeValidation, mailmanager.CodeUnknownOperation}
+
+// find calls an operation that reads one resource; ok is false when there is none of that id.
+func (r *resources) find(ctx context.Context, operation string, input any) (answer []byte, ok bool, err error) {
+	answer, err = r.ask(ctx, operation, input)
+	var refused *client.Error
+	if errors.As(err, &refused) && slices.Contains(absent[:], mailmanager.Code(refused.Code)) {
+		return nil, false, nil
+	}
+	return answer, err == nil, err
+}
+
+// idInARN is the id in an ARN, or the id itself.
+func idInARN(idOrARN string) string { return idOrARN[strings.LastIndexByte(idOrARN, '/')+1:] }
 
 // readDocument reads the input of an operation, as a request would be read.
 func readDocument(text []byte, operation string, into any) error {

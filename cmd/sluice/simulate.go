@@ -51,6 +51,7 @@ type simulateCommand struct {
 	CertURI     []string `name:"cert-uri" sep:"none" placeholder:"URI" help:"Alternative name of it: a URI."`
 	CertIP      []string `name:"cert-ip" sep:"none" placeholder:"ADDRESS" help:"Alternative name of it: an IP address."`
 	Relay       []string `sep:"none" placeholder:"ID" help:"Relay that exists, where the rule set is a file. Without it, every relay does."`
+	List        []string `sep:"none" placeholder:"ID=FILE" help:"Address list, and a file with its members, one a line. The lists of the server are found there."`
 	Profile     string   `default:"default" enum:"default,aws-strict" placeholder:"NAME" help:"Quotas and refusals: ${enum}."`
 	SRSDomain   string   `name:"srs-domain" placeholder:"DOMAIN" help:"Domain of replaced senders (MailFrom REPLACE); without one that fails."`
 	Stable      bool     `help:"Print the JSON without times, ids and what else differs from one run to the next."`
@@ -94,6 +95,10 @@ func (c *simulateCommand) Run(ctx context.Context, to streams) error {
 			return err
 		}
 	}
+	lists, err := c.lists(ctx, from, set, pol)
+	if err != nil {
+		return err
+	}
 	var rewriter *srs.Rewriter
 	if c.SRSDomain != "" {
 		rewriter = srs.New(c.SRSDomain, make([]byte, srs.KeyOctets)) // whose hash is not shown
@@ -101,7 +106,7 @@ func (c *simulateCommand) Run(ctx context.Context, to streams) error {
 	_, hash := rule.Source(set.Rules)
 	strict := c.Profile == profileStrict
 	events, err := simulate.Run(ctx, simulate.Config{
-		PolicyID: pol.label, Policy: pol.policy, RuleSetID: set.label, RuleSet: set.set, Hash: hash, Strict: strict,
+		PolicyID: pol.label, Policy: pol.policy, RuleSetID: set.label, RuleSet: set.set, Hash: hash, Strict: strict, Lists: lists,
 		Planner: action.NewPlanner(action.PlannerConfig{Relays: relays, Strict: func(string) bool { return strict }, Rewriter: rewriter}),
 	}, m)
 	if err != nil {
@@ -111,6 +116,9 @@ func (c *simulateCommand) Run(ctx context.Context, to streams) error {
 		events[i].Time = m.ID.Time()
 	}
 	fmt.Fprintln(to.err, relays)
+	if note := lists.String(); note != "" {
+		fmt.Fprintln(to.err, note)
+	}
 	return c.show(to, trace.Record{Version: trace.Version, ID: m.ID, Events: events})
 }
 
@@ -234,7 +242,7 @@ type relaysOf struct {
 
 // Relay finds a relay. Its credentials are not looked at.
 func (r *relaysOf) Relay(scope control.Scope, idOrARN string) (*control.Relay, bool) {
-	id := relayID(idOrARN)
+	id := idInARN(idOrARN)
 	relay := &control.Relay{Key: control.Key{Scope: scope, ID: id}, Server: r.servers[idOrARN]}
 	if r.servers != nil {
 		return relay, relay.Server != ""

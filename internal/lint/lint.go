@@ -4,6 +4,8 @@
 // Source: Mail Manager, sections 3 and 4; Mail Manager, A6 and A25.
 package lint
 
+import "fmt"
+
 // Level says how bad a finding is.
 type Level string
 
@@ -26,11 +28,13 @@ const (
 	NotAvailable  Code = "L005" // an action that this version does not have
 	CannotTell    Code = "L006" // a condition that this version cannot tell
 	EndsUnrouted  Code = "L007" // a rule set with no rule that routes whatever comes
+	NoSuchList    Code = "L008" // a condition about an address list that does not exist
 	NoSuchArchive Code = "L009" // an archive that does not exist, or is being deleted
 	NeverDecides  Code = "L101" // a statement whose conditions contradict each other
 	Useless       Code = "L102" // an ALLOW where ALLOW is the default
 	DeniesAll     Code = "L103" // a policy that lets nobody in
 	PolicyIsBlind Code = "L104" // a condition of a statement that this version cannot tell
+	ListIsMissing Code = "L105" // a condition of a statement about an address list that does not exist
 )
 
 // Finding is one thing that is wrong.
@@ -48,5 +52,13 @@ type Exist func(idOrARN string) bool
 
 func (e Exist) has(idOrARN string) bool { return e == nil || e(idOrARN) }
 
-// Known is what exists of that to which rule sets refer.
-type Known struct{ Relays, Archives Exist }
+// Known is what exists of that to which rule sets and policies refer.
+type Known struct{ Relays, Archives, Lists Exist }
+
+// whyNoList says what a condition about an address list that does not exist comes to.
+func whyNoList(label, list, effect string) string {
+	return fmt.Sprintf("%s cannot be told: address list %q does not exist: %s", label, list, effect)
+}
+
+// hintNoList is what can be done about it.
+const hintNoList = "create the address list, or name another"

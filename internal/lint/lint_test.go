@@ -36,10 +36,20 @@ func source(operator, network string) string {
 func tls(operator string) string { return expression("Boolean", "TLS", operator, "") }
 
 const (
-	list  = `{"BooleanExpression":{"Evaluate":{"IsInAddressList":{"Attribute":"FROM","AddressLists":["arn:x"]}},"Operator":"IS_TRUE"}}`
-	drop  = `{"Drop":{}}`
-	relay = `{"Relay":{"Relay":"r-1"}}`
+	list    = `{"BooleanExpression":{"Evaluate":{"IsInAddressList":{"Attribute":"FROM","AddressLists":["arn:x"]}},"Operator":"IS_TRUE"}}`
+	verdict = `{"VerdictExpression":{"Evaluate":{"Attribute":"SPF"},"Operator":"EQUALS","Values":["PASS"]}}`
+	drop    = `{"Drop":{}}`
+	relay   = `{"Relay":{"Relay":"r-1"}}`
 )
+
+var missing = strings.Replace(list, "arn:x", "arn:y", 1)
+
+// known is one of each.
+var known = Known{
+	Relays:   func(id string) bool { return id == "r-1" },
+	Archives: func(target string) bool { return target == "mail" },
+	Lists:    func(id string) bool { return id == "arn:x" },
+}
 
 func all(conditions ...string) string { return "[" + strings.Join(conditions, ",") + "]" }
 
@@ -134,13 +144,15 @@ func TestRuleSet(t *testing.T) {
 		{"an archive that is not there", []string{do(`{"Archive":{"TargetArchive":"post"}}`, relay)}, "L009 1, L005 1"},
 		{"an archive in other letters", []string{do(relay), do(`{"Archive":{"TargetArchive":"Mail"}}`)}, "L009 2, L005 2"},
 		{"an archive behind a Drop", []string{do(drop, `{"Archive":{"TargetArchive":"post"}}`)}, "L003 1"},
-		{"an address list", []string{when(all(list), all(list)), do(relay)}, "L006 1, L006 1"},
+		{"an address list", []string{when(all(list), all(list)), do(relay)}, ""},
+		{"an address list that is not there", []string{when(all(missing), all(list, missing)), do(relay)}, "L008 1, L008 1"},
+		{"a verdict", []string{when(all(verdict), all(verdict)), do(relay)}, "L006 1, L006 1"},
 		{"a header alone", []string{do(`{"AddHeader":{"HeaderName":"X-A","HeaderValue":"1"}}`)}, "L007 0"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			found := RuleSet(read[[]mailmanager.Rule](t, all(test.rules...)), Known{Relays: func(id string) bool { return id == "r-1" }, Archives: func(target string) bool { return target == "mail" }})
+			found := RuleSet(read[[]mailmanager.Rule](t, all(test.rules...)), known)
 			if got := codes(found); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
@@ -185,12 +197,15 @@ func TestPolicy(t *testing.T) {
 		{"both families", "DENY", []string{statement("ALLOW", v4("CIDR_MATCHES", "192.0.2.0/24"), v6("NOT_CIDR_MATCHES"))}, "L101 1, L103 0"},
 		{"C3: which DENY may have", "ALLOW", []string{statement("DENY", v4("CIDR_MATCHES", "192.0.2.0/24"), v6("NOT_CIDR_MATCHES"))}, ""},
 		{"disjoint networks", "ALLOW", []string{statement("DENY", v4("CIDR_MATCHES", "192.0.2.0/24"), v4("CIDR_MATCHES", "198.51.100.0/24"))}, "L101 1"},
-		{"an address list", "DENY", []string{statement("ALLOW", `{"BooleanExpression":{"Evaluate":{"IsInAddressList":{"Attribute":"RECIPIENT","AddressLists":["arn:x"]}},"Operator":"IS_TRUE"}}`)}, "L104 1, L103 0"},
+		{"an address list", "DENY", []string{statement("ALLOW", list)}, ""},
+		{"an address list that is not there", "DENY", []string{statement("ALLOW", missing)}, "L105 1, L103 0"},
+		{"and another way in", "DENY", []string{statement("ALLOW", to, missing), statement("ALLOW", list)}, "L105 1"},
+		{"an add-on", "DENY", []string{statement("ALLOW", `{"BooleanExpression":{"Evaluate":{"Analysis":{"Analyzer":"arn:x","ResultField":"isListed"}},"Operator":"IS_TRUE"}}`)}, "L104 1, L103 0"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			found := Policy(read[[]mailmanager.PolicyStatement](t, all(test.statements...)), mailmanager.AcceptAction(test.fallback))
+			found := Policy(read[[]mailmanager.PolicyStatement](t, all(test.statements...)), mailmanager.AcceptAction(test.fallback), known)
 			if got := codes(found); got != test.want {
 				t.Errorf("got %q, want %q: %+v", got, test.want, found)
 			}

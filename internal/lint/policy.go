@@ -9,7 +9,7 @@ import (
 )
 
 // Policy returns what is wrong with a traffic policy, which Compile takes: first the statements, then the whole.
-func Policy(statements []mailmanager.PolicyStatement, fallback mailmanager.AcceptAction) []Finding {
+func Policy(statements []mailmanager.PolicyStatement, fallback mailmanager.AcceptAction, known Known) []Finding {
 	var found []Finding
 	allows := fallback == mailmanager.AcceptActionAllow
 	for i := range statements {
@@ -25,6 +25,10 @@ func Policy(statements []mailmanager.PolicyStatement, fallback mailmanager.Accep
 		for _, blind := range blinds {
 			add(PolicyIsBlind, LevelWarning, blind, "do not depend on it yet")
 		}
+		missing := missingLists(s, known.Lists)
+		for _, text := range missing {
+			add(ListIsMissing, LevelError, text, hintNoList)
+		}
 		if mailmanager.Value(s.Action) != mailmanager.AcceptActionAllow {
 			continue
 		}
@@ -32,7 +36,7 @@ func Policy(statements []mailmanager.PolicyStatement, fallback mailmanager.Accep
 			add(Useless, LevelWarning, "it has no effect: DENY statements come first, and what none of them denies is allowed anyway",
 				"make the default action DENY, or remove the statement")
 		}
-		allows = allows || never == "" && len(blinds) == 0
+		allows = allows || never == "" && len(blinds)+len(missing) == 0
 	}
 	if !allows {
 		found = append(found, Finding{
@@ -108,20 +112,37 @@ func bothFamilies(literals []literal, action mailmanager.AcceptAction) string {
 	return fmt.Sprintf("it can never match: %s wants an IPv4 client and %s an IPv6 client", a.label, b.label)
 }
 
-// blindOfStatement says which conditions this version cannot tell. Mail Manager, C6 and C7.
-func blindOfStatement(s *mailmanager.PolicyStatement) (texts []string) {
+// missingLists says which conditions are about address lists that do not exist. Mail Manager, C7.
+func missingLists(s *mailmanager.PolicyStatement, lists Exist) (texts []string) {
 	for i := range s.Conditions {
-		c := &s.Conditions[i]
-		what := ""
-		switch {
-		case c.BooleanExpression != nil && mailmanager.Value(c.BooleanExpression.Evaluate).IsInAddressList != nil:
-			what = "an address list"
-		case c.BooleanExpression != nil, c.StringExpression != nil && mailmanager.Value(c.StringExpression.Evaluate).Analysis != nil:
-			what = "an add-on"
-		default:
+		e := s.Conditions[i].BooleanExpression
+		if e == nil {
 			continue
 		}
-		texts = append(texts, fmt.Sprintf("condition %d asks for %s, not available in this version: the statement never matches", i+1, what))
+		in := mailmanager.Value(e.Evaluate).IsInAddressList
+		if in != nil && len(in.AddressLists) > 0 && !lists.has(string(in.AddressLists[0])) {
+			texts = append(texts, whyNoList(fmt.Sprintf("condition %d", i+1), string(in.AddressLists[0]), "the statement never matches"))
+		}
 	}
 	return texts
+}
+
+// blindOfStatement says which conditions this version cannot tell. Mail Manager, C6.
+func blindOfStatement(s *mailmanager.PolicyStatement) (texts []string) {
+	for i := range s.Conditions {
+		if isAboutAddon(&s.Conditions[i]) {
+			texts = append(texts, fmt.Sprintf("condition %d asks for an add-on, not available in this version: the statement never matches", i+1))
+		}
+	}
+	return texts
+}
+
+func isAboutAddon(c *mailmanager.PolicyCondition) bool {
+	switch {
+	case c.BooleanExpression != nil:
+		return mailmanager.Value(c.BooleanExpression.Evaluate).Analysis != nil
+	case c.StringExpression != nil:
+		return mailmanager.Value(c.StringExpression.Evaluate).Analysis != nil
+	}
+	return false
 }

@@ -45,7 +45,38 @@ func (l *rulesLint) rule(index int, r *mailmanager.Rule) {
 	for _, blind := range blindOfRule(r) {
 		add(CannotTell, LevelWarning, blind, "do not depend on it yet")
 	}
+	for _, missing := range l.missingLists(r) {
+		add(NoSuchList, LevelError, missing, hintNoList)
+	}
 	l.actions(r, add)
+}
+
+// missingLists says which conditions are about address lists that do not exist. Mail Manager, D20.
+func (l *rulesLint) missingLists(r *mailmanager.Rule) (texts []string) {
+	check := func(label string, c *mailmanager.RuleCondition, effect string) {
+		if list, ok := listOf(c); ok && !l.known.Lists.has(list) {
+			texts = append(texts, whyNoList(label, list, effect))
+		}
+	}
+	for i := range r.Conditions {
+		check(fmt.Sprintf("condition %d", i+1), &r.Conditions[i], "the rule never matches")
+	}
+	for i := range r.Unless {
+		check(fmt.Sprintf("unless %d", i+1), &r.Unless[i], "it excepts nobody")
+	}
+	return texts
+}
+
+// listOf is the address list that a condition is about; ok is false when it is about something else.
+func listOf(c *mailmanager.RuleCondition) (list string, ok bool) {
+	if c.BooleanExpression == nil {
+		return "", false
+	}
+	in := mailmanager.Value(c.BooleanExpression.Evaluate).IsInAddressList
+	if in == nil || len(in.AddressLists) == 0 {
+		return "", false
+	}
+	return string(in.AddressLists[0]), true
 }
 
 // actions looks at what the rule does.
@@ -174,8 +205,6 @@ func blind(c *mailmanager.RuleCondition) string {
 		return "an SPF or DKIM verdict"
 	case c.DmarcExpression != nil:
 		return "a DMARC result"
-	case c.BooleanExpression != nil && mailmanager.Value(c.BooleanExpression.Evaluate).IsInAddressList != nil:
-		return "an address list"
 	case c.VerdictExpression != nil,
 		c.StringExpression != nil && mailmanager.Value(c.StringExpression.Evaluate).Analysis != nil,
 		c.BooleanExpression != nil && mailmanager.Value(c.BooleanExpression.Evaluate).Analysis != nil:

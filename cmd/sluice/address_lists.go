@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"sluice/internal/addresslist"
+	"sluice/internal/control"
+	"sluice/internal/mailmanager"
+)
+
+// membersPage is how many members of an address list are asked for at once. Mail Manager, ListMembersOfAddressList.
+const membersPage = 1000
+
+// headerOfImports is the first line of files that are made for imports. Mail Manager, section 8.
+const headerOfImports string = "address"
+
+// listsOf are the address lists that exist for a simulation. It implements control.AddressLists.
+type listsOf struct {
+	lists   map[string]*addresslist.List // by id
+	missing []string                     // that are named and do not exist, as they are named
+}
+
+// AddressList finds a list, whatever account and region its ARN is of.
+func (l *listsOf) AddressList(_ control.Scope, idOrARN string) (*addresslist.List, bool) {
+	list, ok := l.lists[idInARN(idOrARN)]
+	return list, ok
+}
+
+// String says which lists are missing; it is empty when none is.
+func (l *listsOf) String() string {
+	if len(l.missing) == 0 {
+		return ""
+	}
+	return "note: address lists that do not exist, whose conditions cannot be told: " + strings.Join(l.missing, ", ") +
+		"; --list ID=FILE gives one"
+}
+
+// lists brings the address lists together that the rule set and the policy name: those of the flags, and for what the server
+// has, those of the server.
+func (c *simulateCommand) lists(ctx context.Context, from *resources, set *ruleSet, pol *trafficPolicy) (*listsOf, error) {
+	l := &listsOf{lists: map[string]*addresslist.List{}}
+	for _, flag := range c.List {
+		name, file, ok := strings.Cut(flag, "=")
+		if !ok {
+			return nil, usage(fmt.Errorf("--list %q has no =", flag), "say --list ID=FILE, with one address a line")
+		}
+		list, err := readList(file)
+		if err != nil {
+			return nil, err
+		}
+		l.lists[idInARN(name)] = list
+	}
+	for _, named := range []struct {
+		remote bool
+		lists  []string
+	}{{set.remote, listsInRules(set.Rules)}, {pol.remote, listsInStatements(pol.PolicyStatements)}} {
+		for _, name := range named.lists {
+			if err := l.find(ctx, from, name, named.remote); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return l, nil
+}
+
+// find adds a list that is named, from the server if it is to be found there.
+func (l *listsOf) find(ctx context.Context, from *resources, name string, remote bool) error {
+	if l.lists[idInARN(name)] != nil || slices.Contains(l.missing, name) {
+		return nil
+	}
+	if remote {
+		exists, err := from.hasList(ctx, name)
+		if err != nil {
+			return err
+		}
+		if exists {
+			l.lists[idInARN(name)], err = from.members(ctx, name)
+			return err
+		}
+	}
+	l.missing = append(l.missing, name)
+	return nil
+}
+
+// readList reads a file with one member a line.
+func readList(name string) (*addresslist.List, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--list: %w", err), "")
+	}
+	list := addresslist.New()
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || number == 1 && line == headerOfImports {
+			continue
+		}
+		e, err := addresslist.Parse(line)
+		if err != nil {
+			return nil, usage(fmt.Errorf("--list: %s, line %d: %w", name, number, err), "the file has one address, domain or wildcard a line")
+		}
+		list.Add(e)
+	}
+	return list, nil
+}
+
+// hasList reports whether the server has an address list, by its id or ARN.
+func (r *resources) hasList(ctx context.Context, idOrARN string) (bool, error) {
+	_, ok, err := r.find(ctx, "GetAddressList", map[string]string{"AddressListId": idInARN(idOrARN)})
+	return ok, err
+}
+
+// members are the members of an address list of the server.
+func (r *resources) members(ctx context.Context, idOrARN string) (*addresslist.List, error) {
+	list := addresslist.New()
+	input := map[string]any{"AddressListId": idInARN(idOrARN), "PageSize": membersPage}
+	members, err := r.list(ctx, listing{"ListMembersOfAddressList", "Addresses", "Address", input})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range members {
+		if e, err := addresslist.Parse(text); err == nil {
+			list.Add(e)
+		}
+	}
+	return list, nil
+}
+
+// listsInRules are the address lists that rules name.
+func listsInRules(rules []mailmanager.Rule) (names []string) {
+	for _, r := range rules {
+		for _, c := range slices.Concat(r.Conditions, r.Unless) {
+			in := mailmanager.Value(mailmanager.Value(c.BooleanExpression).Evaluate).IsInAddressList
+			names = appendTexts(names, mailmanager.Value(in).AddressLists)
+		}
+	}
+	return names
+}
+
+// listsInStatements are the address lists that a traffic policy names.
+func listsInStatements(statements []mailmanager.PolicyStatement) (names []string) {
+	for _, s := range statements {
+		for _, c := range s.Conditions {
+			in := mailmanager.Value(mailmanager.Value(c.BooleanExpression).Evaluate).IsInAddressList
+			names = appendTexts(names, mailmanager.Value(in).AddressLists)
+		}
+	}
+	return names
+}
+
+func appendTexts(texts []string, lists []mailmanager.AddressListArn) []string {
+	for _, list := range lists {
+		texts = append(texts, string(list))
+	}
+	return texts
+}
