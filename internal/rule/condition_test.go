@@ -155,6 +155,20 @@ func TestListOfWhatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestListsDoNotSeeWhatIsShown: what stands around an address is not in a list (Mail Manager, D8).
+func TestListsDoNotSeeWhatIsShown(t *testing.T) {
+	t.Parallel()
+	f := factsOf("From: friend@good.example <jo@bad.example> friend@good.example\r\n\r\n")
+	f.Lists = listOf(t, "good.example")
+	if matches(t, f, nil, "a@a", listCondition("IS_TRUE")) {
+		t.Error("the name shown is in a list")
+	}
+	f.Lists = listOf(t, "bad.example")
+	if !matches(t, f, nil, "a@a", listCondition("IS_TRUE")) {
+		t.Error("the address is not in the list")
+	}
+}
+
 // TestListsDistinguishRecipients: a rule set that is compiled once decides for each recipient, by the members that there
 // are then (Mail Manager, F15).
 func TestListsDistinguishRecipients(t *testing.T) {
