@@ -130,6 +130,10 @@ type Config struct {
 	// LogRecordsFile is the file that they are appended to, opened anew at SIGHUP. By default they go to standard error.
 	LogRecordsFile string `placeholder:"FILE" toml:"log_records_file" help:"File of the log records (default: standard error)."`
 
+	// AuditLog is the file of the audit log, which has a line of JSON for every call of the API, or "-" for standard error. By
+	// default it is audit/audit.jsonl in the data directory. A file that is longer than 64 MiB is put aside, and 16 are kept.
+	AuditLog string `placeholder:"FILE" toml:"audit_log" help:"File of the audit log, or - for standard error (default: audit/audit.jsonl in the data directory)."`
+
 	// ReverseDNS has the names of clients looked up, for the Received field, traces and records. No session waits for one.
 	ReverseDNS bool `name:"reverse-dns" default:"true" negatable:"" toml:"reverse_dns" help:"Look the names of SMTP clients up."`
 

@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +11,7 @@ import (
 	"strings"
 
 	"sluice/internal/awsapi"
+	"sluice/internal/identity"
 )
 
 const (
@@ -23,9 +22,7 @@ const (
 	envRootKeyID        = "SLUICE_ROOT_ACCESS_KEY_ID"
 	envRootSecret       = "SLUICE_ROOT_SECRET_ACCESS_KEY"
 
-	minKeyIDLength  = 16 // what AWS clients accept: 16 to 128
-	secretOctets    = 30 // 40 characters of base64, as AWS has them
-	accessKeyPrefix = "AKSL"
+	minKeyIDLength = 16 // what AWS clients accept: 16 to 128
 )
 
 // rootCredentials are the access key that may do everything in the default account. They implement awsapi.Credentials.
@@ -57,16 +54,11 @@ func openRootCredentials(dir *dataDir, getenv func(string) string) (*rootCredent
 	path := dir.file(credentialsFileName)
 	stored, err := readCredentials(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		made := &rootCredentials{keyID: accessKeyPrefix + rand.Text()[:16], secret: newSecret(), file: path}
+		drawn := identity.GenerateKey()
+		made := &rootCredentials{keyID: drawn.ID, secret: drawn.Secret, file: path}
 		return made, made.write(path)
 	}
 	return stored, err
-}
-
-func newSecret() string {
-	random := make([]byte, secretOctets)
-	rand.Read(random) // never fails: crypto/rand ends the process instead
-	return base64.StdEncoding.EncodeToString(random)
 }
 
 // write makes the file whole or not at all, readable by its owner only.

@@ -17,6 +17,7 @@ const defaultRegion = "us-east-1"
 // endpointFlags say which server a subcommand asks. Who asks is in the AWS credential variables, or in a profile.
 type endpointFlags struct {
 	Endpoint string `default:"http://${api}" placeholder:"URL" help:"Server to ask, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."`
+	Account  string `placeholder:"ID" help:"Account that is meant, where it is not the caller's: only the root key may say another."`
 	JSON     bool   `name:"json" help:"Print the answer as JSON."`
 }
 
@@ -27,7 +28,7 @@ func (f endpointFlags) client(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("AWS environment variables: %w", err), "")
 	}
-	c := &client.Client{Endpoint: f.Endpoint, Region: env.Region, Credentials: env.Credentials}
+	c := &client.Client{Endpoint: f.Endpoint, Account: f.Account, Region: env.Region, Credentials: env.Credentials}
 	if !c.Credentials.HasKeys() {
 		shared, err := sharedProfile(ctx, env)
 		if err != nil {
@@ -81,7 +82,7 @@ func explain(err error, endpoint string) error {
 	switch {
 	case errors.Is(err, client.ErrUnreachable):
 		return hint(fmt.Errorf("ask %s: %w", endpoint, err), "is the server running, and is SLUICE_ENDPOINT its address?")
-	case errors.As(err, &refused) && refused.Status == 403:
+	case errors.As(err, &refused) && refused.Status == 403 && refused.Code != "AccessDeniedException":
 		return hint(fmt.Errorf("ask %s: %w", endpoint, err),
 			"the credentials are not this server's: its own are in DIR/root-credentials")
 	default:

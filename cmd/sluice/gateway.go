@@ -16,9 +16,11 @@ import (
 
 	"sluice/internal/action"
 	"sluice/internal/admin"
+	"sluice/internal/audit"
 	"sluice/internal/awsapi"
 	"sluice/internal/certs"
 	"sluice/internal/control"
+	"sluice/internal/identity"
 	"sluice/internal/ingress"
 	"sluice/internal/mailmanager"
 	"sluice/internal/rdns"
@@ -34,6 +36,7 @@ import (
 const (
 	masterKeyFile = "master-key"
 	storeFile     = "resources.sqlite"
+	auditFile     = "audit/audit.jsonl"
 	spoolFolder   = "spool"
 	traceFolder   = "trace"
 )
@@ -54,6 +57,8 @@ type gateway struct {
 	keys         *seal.Keys
 	rewriter     *srs.Rewriter // nil: senders are not replaced
 	profiles     *control.Profiles
+	users        *identity.Users
+	audit        *audit.Log
 	control      *control.Control
 	relays       *action.RelayExecutor
 	planner      *action.Planner
@@ -74,7 +79,7 @@ type gateway struct {
 func openGateway(ctx context.Context, s *server) (*gateway, error) {
 	g := &gateway{server: s, profiles: s.cfg.profiles(), storage: newStorage(s.registry)}
 	for _, open := range []func(context.Context) error{
-		g.openKeys, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openActions, g.openSMTP, g.openAPI, g.tryMail,
+		g.openKeys, g.openCertificates, g.openRecords, g.openNames, g.openIngress, g.openControl, g.openUsers, g.openActions, g.openSMTP, g.openAPI, g.tryMail,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, g.close())
@@ -249,7 +254,9 @@ func (g *gateway) openAPI(context.Context) error {
 	g.api = awsapi.New(awsapi.Config{
 		Services:    []awsapi.Service{awsapi.MailManager(g.control), awsapi.SecretsManager(g.control.Secrets())},
 		Admin:       &g.admin,
-		Credentials: s.credentials,
+		Credentials: g.users,
+		Authorizer:  identity.NewAuthorizer(g.users, g.control),
+		Auditor:     auditor{g.audit},
 		Regions:     s.cfg.Regions,
 		Throttle:    throttle.New(s.cfg.rateOf, time.Now()),
 		Log:         s.log,
@@ -263,6 +270,7 @@ func (g *gateway) adminConfig(mail admin.Mail) admin.Config {
 	return admin.Config{
 		Mail: mail, Points: g.control, Sockets: g.ingress, Relays: relayTrials{g.control, g.relays}, Readiness: g.readiness,
 		Resources: g.control, Tokens: g.tokens, Operator: defaultAccount, Log: g.server.log,
+		Users:        g.users,
 		StatusReason: g.statusReason, Version: version(),
 	}
 }

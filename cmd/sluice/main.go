@@ -1,7 +1,7 @@
 // Command sluice is a mail gateway that is programmed through the Amazon SES Mail Manager API, on your own machines.
 //
 // One binary has everything: serve runs the gateway, quickstart shows a message going through one, sink is an SMTP server
-// that takes any mail, trace, listeners, status, queue and relay ask a running server, simulate and lint judge rule sets and policies
+// that takes any mail, trace, listeners, status, queue, keys and relay ask a running server, simulate and lint judge rule sets and policies
 // before mail comes, and rescue reads the data of one that is stopped. Only this package wires the others together.
 package main
 
@@ -42,6 +42,7 @@ type commandLine struct {
 	Queue      queueCommand      `cmd:"" help:"See what waits and what is held, and hold, release, retry, bounce, discard or reroute it."`
 	Status     statusCommand     `cmd:"" help:"Show whether a server takes mail, and what waits in it."`
 	Rescue     rescueCommand     `cmd:"" help:"Write every message of a stopped server's data directory, as far as it can be read, to files."`
+	Keys       keysCommand       `cmd:"" help:"Manage users, their access keys and what they may do."`
 	Relay      relayCommand      `cmd:"" help:"Test a relay."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -76,10 +77,13 @@ type Config struct {
 	Tokens       control.PageTokens
 	Log          *slog.Logger
 	Relays       Relays
+	Users        Users
 	Readiness    Readiness
 	StatusReason func(control.Key) string // why a point is FAILED; nil: nobody knows
 	Version      string
-	Operator     string // the server's own account, which sees messages that cannot be read, and so are nobody's; empty: none does
+	// Operator is the server's own account, which sees messages that cannot be read, and so are nobody's, and the lanes that
+	// all accounts share; empty: none does.
+	Operator string
 }
 
 // handler carries out one operation; its output is marshalled to JSON.
@@ -101,6 +105,7 @@ func New(cfg Config) *API {
 		client.OpGetStatus:     typed(api.getStatus),
 		client.OpTestRelay:     typed(api.testRelay),
 	}
+	maps.Copy(api.operations, api.aboutUsers())
 	for operation, handle := range api.aboutMail() {
 		if !cfg.Mail.served() {
 			handle = api.unavailable
@@ -136,6 +141,9 @@ func (api *API) aboutMail() map[string]handler {
 func (api *API) unavailable(context.Context, awsapi.Caller, json.RawMessage) (any, error) {
 	return nil, mailmanager.Errorf(mailmanager.CodeUnavailable, "Mail is not served: %s", strings.Join(api.cfg.Readiness.Reasons(), "; "))
 }
+
+// Operations are the names of the operations, in order.
+func (api *API) Operations() []string { return slices.Sorted(maps.Keys(api.operations)) }
 
 // HandleAdmin carries out an operation in the account and region of the caller.
 func (api *API) HandleAdmin(ctx context.Context, caller awsapi.Caller, operation string, input json.RawMessage) (any, error) {
@@ -240,7 +248,7 @@ func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.Get
 		return client.GetStatusOutput{}, fmt.Errorf("read the lanes: %w", err)
 	}
 	for _, stat := range stats {
-		if !visible(stat.Lane, scope) {
+		if !api.visible(stat.Lane, scope) {
 			continue
 		}
 		status.Lanes = append(status.Lanes, client.Lane{
@@ -250,9 +258,12 @@ func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.Get
 	return status, nil
 }
 
-// visible reports whether a caller may see a lane: those of a resource belong to its scope; the others are the server's
-// and say no more than how much waits.
-func visible(lane spool.Lane, scope control.Scope) bool {
+// visible reports whether a caller may see a lane: those of a resource belong to its scope. The others have the mail of all
+// accounts in them, and are for the server's own account to see: how much waits there would tell of others (S36).
+func (api *API) visible(lane spool.Lane, scope control.Scope) bool {
 	_, resource, _ := strings.Cut(string(lane), "/")
-	return lane.Shared() || strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
+	if lane.Shared() {
+		return scope.Account == api.cfg.Operator
+	}
+	return strings.HasPrefix(resource, scope.Account+"/"+scope.Region+"/")
 }

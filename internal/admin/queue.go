@@ -128,24 +128,18 @@ func (api *API) listLanes(ctx context.Context, scope control.Scope, in client.Li
 	out := client.ListLanesOutput{Lanes: []client.LaneState{}}
 	below := strings.TrimSuffix(in.Lane, "/") + "/"
 	for _, stat := range stats {
-		if visible(stat.Lane, scope) && (in.Lane == "" || string(stat.Lane) == in.Lane || strings.HasPrefix(string(stat.Lane), below)) {
-			out.Lanes = append(out.Lanes, api.laneState(scope, stat, running[stat.Lane]))
+		if api.visible(stat.Lane, scope) && (in.Lane == "" || string(stat.Lane) == in.Lane || strings.HasPrefix(string(stat.Lane), below)) {
+			out.Lanes = append(out.Lanes, laneState(stat, running[stat.Lane]))
 		}
 	}
 	return out, nil
 }
 
-// laneState keeps what went wrong in lanes that accounts share from all but the server's own account: it may be of others'
-// mail (S36).
-func (api *API) laneState(scope control.Scope, stat spool.LaneStat, s queue.LaneState) client.LaneState {
-	state := client.LaneState{
+func laneState(stat spool.LaneStat, s queue.LaneState) client.LaneState {
+	return client.LaneState{
 		Name: string(stat.Lane), State: cmp.Or(s.State, "RESTING"), Items: stat.Items, Octets: stat.Octets, Oldest: stat.Oldest,
-		Ready: s.Ready, Running: s.Running, Workers: s.Workers, Rate: s.Rate, Until: s.Until,
+		Ready: s.Ready, Running: s.Running, Workers: s.Workers, Rate: s.Rate, Until: s.Until, Error: s.Error, ErrorAt: s.ErrorAt,
 	}
-	if scope.Account == api.cfg.Operator || !stat.Lane.Shared() {
-		state.Error, state.ErrorAt = s.Error, s.ErrorAt
-	}
-	return state
 }
 
 // queuePage is one page of a list of the queue.

@@ -39,6 +39,7 @@ var tiers = map[string]tier{
 	"trust":       decisions,
 
 	"awsapi":     adapters,
+	"audit":      adapters,
 	"smtpd":      adapters,
 	"smtpclient": adapters,
 	"spool":      adapters,
@@ -52,6 +53,7 @@ var tiers = map[string]tier{
 	"throttle":   adapters,
 
 	"control":  flow,
+	"identity": flow,
 	"ingress":  flow,
 	"process":  flow,
 	"simulate": flow,

@@ -387,7 +387,7 @@ func TestCallerIdentityIsOfTheRegionsPartitionA30(t *testing.T) {
 		"us-gov-west-1":  "<Arn>arn:aws-us-gov:iam::000000000000:root</Arn>",
 		"eusc-de-east-1": "<Arn>arn:aws-eusc:iam::000000000000:root</Arn>",
 	} {
-		got, err := getCallerIdentity(Caller{Account: testAccount, Principal: Principal(region, testAccount, "")}, []byte("Action=GetCallerIdentity"))
+		got, err := getCallerIdentity(Caller{Account: testAccount, Principal: mailmanager.UserARN(region, testAccount, "")}, []byte("Action=GetCallerIdentity"))
 		if err != nil || !strings.Contains(string(got), want) {
 			t.Errorf("%s: got %s, %v, want %s", region, got, err, want)
 		}

@@ -20,7 +20,7 @@ var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 // caller is who has signed the request.
 func (c *claim) caller(r *http.Request, requestID string) (Caller, error) {
 	caller := Caller{
-		Account: c.key.Account, Region: c.region, User: c.key.User, Principal: Principal(c.region, c.key.Account, c.key.User),
+		Account: c.key.Account, Region: c.region, User: c.key.User, Principal: mailmanager.UserARN(c.region, c.key.Account, c.key.User),
 		AccessKeyID: c.accessKeyID, RequestID: requestID, Address: r.RemoteAddr, UserAgent: bounded(r.UserAgent(), maxUserAgentOctets),
 		Secure: r.TLS != nil,
 	}
@@ -35,15 +35,6 @@ func (c *claim) caller(r *http.Request, requestID string) (Caller, error) {
 		caller.Account = account
 	}
 	return caller, nil
-}
-
-// Principal is the ARN of a user, or of the root when there is no user. Source: Mail Manager, A30.
-func Principal(region, account, user string) string {
-	arn := "arn:" + mailmanager.Partition(region) + ":iam::" + account + ":"
-	if user == "" {
-		return arn + "root"
-	}
-	return arn + "user/" + user
 }
 
 // bounded is the beginning of a text.

@@ -278,21 +278,16 @@ func (c *Control) sealPart(key store.Key, name string, record any) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	return c.cfg.Seal.Seal(plain, place(key, name)), nil
+	return c.cfg.Seal.Seal(plain, key.Place(name)), nil
 }
 
 // openPart reads a secret part.
 func openPart[T any](c *Control, key store.Key, name string, sealed []byte) (record T, err error) {
-	plain, err := c.cfg.Seal.Open(sealed, place(key, name))
+	plain, err := c.cfg.Seal.Open(sealed, key.Place(name))
 	if err != nil {
 		return record, fmt.Errorf("open the part %s of %s %s: %w", name, key.Kind, key.ID, err)
 	}
 	return decode[T](key, plain)
-}
-
-// place is the associated data of a secret part.
-func place(key store.Key, name string) []byte {
-	return fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s", key.Account, key.Region, key.Kind, key.ID, name)
 }
 
 // lockStripes is how many changes to different resources can be made visible at once.

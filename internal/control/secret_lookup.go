@@ -155,7 +155,7 @@ func (c *Control) hasValue(ctx context.Context, s foundSecret, versionID string,
 	if err != nil {
 		return false, true, err
 	}
-	stored, err := c.cfg.Seal.Open(sealed, place(s.Key, versionID))
+	stored, err := c.cfg.Seal.Open(sealed, s.Key.Place(versionID))
 	if err != nil {
 		return false, true, fmt.Errorf("open version %s of secret %s: %w", versionID, s.ID, err)
 	}

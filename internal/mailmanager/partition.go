@@ -15,3 +15,17 @@ func Partition(region string) string {
 		return "aws"
 	}
 }
+
+// ARN is the Amazon Resource Name of something in a region and account.
+func ARN(service, region, account, resource string) string {
+	return "arn:" + Partition(region) + ":" + service + ":" + region + ":" + account + ":" + resource
+}
+
+// UserARN names a user of an account, or its root when there is no user, in the partition of a region.
+func UserARN(region, account, user string) string {
+	resource := "root"
+	if user != "" {
+		resource = "user/" + user
+	}
+	return "arn:" + Partition(region) + ":iam::" + account + ":" + resource
+}

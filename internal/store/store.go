@@ -51,6 +51,11 @@ type Key struct {
 	ID   string
 }
 
+// Place is what ties a sealed part of a resource to where it is: associated data of package seal.
+func (k Key) Place(part string) []byte {
+	return fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s", k.Account, k.Region, k.Kind, k.ID, part)
+}
+
 // Reference names a resource of the same scope that another one uses; it cannot be deleted while it is used.
 type Reference struct {
 	Kind Kind

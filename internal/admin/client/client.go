@@ -21,6 +21,8 @@ const (
 	// Service is what the admin API is called in the scope of a signature. Source: design contract, HTTP.
 	Service = "sluice"
 
+	accountHeader = "X-Sluice-Account"
+
 	maxAnswerOctets int64 = 64 << 20 // a trace record is far smaller
 	requestTimeout        = 30 * time.Second
 )
@@ -29,6 +31,7 @@ const (
 type Client struct {
 	Endpoint    string // such as http://127.0.0.1:4579
 	Region      string
+	Account     string // that is meant, where it is not the caller's own; only the root of the installation may mean another
 	Credentials aws.Credentials
 	HTTP        *http.Client // nil: one with a time limit
 }
@@ -129,10 +132,18 @@ func (c *Client) request(ctx context.Context, operation string, body []byte) (*h
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
 	request.Header.Set("X-Amz-Content-Sha256", hash)
+	c.name(request)
 	if err := v4.NewSigner().SignHTTP(ctx, c.Credentials, request, hash, Service, c.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", operation, err)
 	}
 	return request, nil
+}
+
+// name says which account is meant.
+func (c *Client) name(request *http.Request) {
+	if c.Account != "" {
+		request.Header.Set(accountHeader, c.Account)
+	}
 }
 
 func (c *Client) http() *http.Client {

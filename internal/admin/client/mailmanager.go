@@ -32,6 +32,7 @@ func (c *Client) MailManager(ctx context.Context, operation string, input any) (
 	}
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	request.Header.Set("X-Amz-Target", target+operation)
+	c.name(request)
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, c.Credentials, request, hex.EncodeToString(sum[:]), signingName, c.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", operation, err)
