@@ -88,7 +88,7 @@ func operationsOf(service string) []string {
 	return names
 }
 
-// Every operation has a row, and there is no row of none. That the admin API's have one is a test of package cmd/sluice.
+// Every operation has a row, and there is no row of none. The admin API is in admin_test.go.
 func TestTablesAreComplete(t *testing.T) {
 	t.Parallel()
 	for _, service := range []string{serviceMail, serviceSecrets} {

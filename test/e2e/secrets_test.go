@@ -71,7 +71,7 @@ func TestS40Secrets(t *testing.T) {
 	harness.Eventually(t, "the server has crashed", func() bool { return strings.Contains(v.server.Log(), "goroutine ") && !alive(v.server.PID()) })
 	shown["the log"] = v.server.Log()
 	for name, text := range shown {
-		for _, secret := range forms(v.points) {
+		for _, secret := range forms(v.points, v.keys) {
 			if at := strings.Index(text, secret); at >= 0 {
 				t.Errorf("%s has %q: %.200q", name, secret, text[max(at-100, 0):])
 			}
@@ -81,10 +81,11 @@ func TestS40Secrets(t *testing.T) {
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
-// forms are the passwords as they are, as JSON and URLs have them, and as AUTH PLAIN and LOGIN send them.
-func forms(users []string) []string {
+// forms are the passwords and the secrets of access keys as they are, as JSON and URLs have them, and as AUTH PLAIN and LOGIN
+// send them.
+func forms(users, keys []string) []string {
 	var all []string
-	for _, password := range []string{pointPassword, oldPassword, pointSecret, wrongPassword, relayPassword} {
+	for _, password := range append([]string{pointPassword, oldPassword, pointSecret, wrongPassword, relayPassword}, keys...) {
 		all = append(all, password, url.QueryEscape(password), hex.EncodeToString([]byte(password)))
 		all = append(all, base64.RawStdEncoding.EncodeToString([]byte(password)), base64.RawURLEncoding.EncodeToString([]byte(password)))
 		for _, user := range append(users, relayUser) {
@@ -101,6 +102,7 @@ type vault struct {
 	ids      map[string]string // members of requests that name what there is
 	points   []string          // users
 	messages []string          // that wait for the relay
+	keys     []string          // secrets of access keys
 }
 
 // newVault makes two ingress points that want passwords, one with its password in a secret, and a relay with a secret.
@@ -148,7 +150,37 @@ func newVault(t *testing.T) *vault {
 	v.ids["IngressPointId"], v.ids["RelayId"] = own, relay
 	v.ids["RuleSetId"], v.ids["TrafficPolicyId"] = *made.RuleSetId, *made.TrafficPolicyId
 	v.ids["ResourceArn"], v.ids["SecretId"] = *made.IngressPointArn, relaySecret
+	v.useKeys(t)
 	return v
+}
+
+// useKeys makes a user with two access keys, and signs with each, with one that is disabled, and with what is no key at all.
+func (v *vault) useKeys(t *testing.T) {
+	t.Helper()
+	admin := v.server.Admin()
+	first, err := admin.CreateUser(t.Context(), client.CreateUserInput{User: "jo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := admin.CreateAccessKey(t.Context(), "jo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.UpdateAccessKey(t.Context(), client.UpdateAccessKeyInput{User: "jo", AccessKeyId: second.AccessKeyId, Status: client.KeyInactive}); err != nil {
+		t.Fatal(err)
+	}
+	v.keys = []string{first.SecretAccessKey, second.SecretAccessKey}
+	for want, key := range map[string]aws.Credentials{
+		"AccessDeniedException":       {AccessKeyID: first.AccessKeyId, SecretAccessKey: first.SecretAccessKey},
+		"UnrecognizedClientException": {AccessKeyID: second.AccessKeyId, SecretAccessKey: second.SecretAccessKey},
+		"InvalidSignatureException":   {AccessKeyID: first.AccessKeyId, SecretAccessKey: wrongPassword},
+	} {
+		user := *admin
+		user.Credentials = key
+		if _, err := user.GetStatus(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
 }
 
 // secrets makes the secret of the ingress point and that of the relay.
@@ -287,14 +319,14 @@ func (v *vault) api(t *testing.T) map[string]string {
 		answers[name] = v.call(t, "/", "secretsmanager."+name, "secretsmanager", fmt.Sprintf(`{"SecretId":%q}`, v.ids["SecretId"]))
 	}
 	for name, body := range map[string]string{
-		client.OpGetStatus: "{}", client.OpListListeners: "{}", client.OpListLanes: "{}", client.OpListQueue: "{}",
+		client.OpListUsers: "{}", client.OpGetUser: `{"User":"jo"}`, client.OpListAccounts: "{}", client.OpGetStatus: "{}", client.OpListListeners: "{}", client.OpListLanes: "{}", client.OpListQueue: "{}",
 		client.OpGetTrace: fmt.Sprintf(`{"Id":%q}`, v.messages[0]), client.OpShowMessage: fmt.Sprintf(`{"MessageId":%q}`, v.messages[0]),
 	} {
 		answers["admin "+name] = v.call(t, "/admin/"+name, "", client.Service, body)
 	}
 	for name, want := range map[string]string{
 		"GetIngressPoint": v.ids["IngressPointId"], "GetRelay": v.ids["SecretId"], "ListIngressPoints": v.points[1], "DescribeSecret": v.ids["SecretId"],
-		"GetRuleSet": v.ids["RelayId"], "admin " + client.OpListQueue: v.messages[0], "admin " + client.OpShowMessage: v.messages[0],
+		"GetRuleSet": v.ids["RelayId"], "admin " + client.OpGetUser: "AccessKeyId", "admin " + client.OpListQueue: v.messages[0], "admin " + client.OpShowMessage: v.messages[0],
 	} {
 		if !strings.Contains(answers[name], want) {
 			t.Errorf("%s answers %s, without %s", name, answers[name], want)
@@ -340,6 +372,7 @@ func (v *vault) commands(t *testing.T) map[string]string {
 	printed := map[string]string{}
 	for _, args := range [][]string{
 		{"trace", v.messages[0]}, {"status"}, {"listeners"}, {"queue", "list", "--json"}, {"queue", "show", v.messages[0]}, {"queue", "lanes"},
+		{"keys", "list"}, {"keys", "policies", "jo"}, {"keys", "accounts"},
 	} {
 		command := exec.CommandContext(t.Context(), harness.Binary(t), args...)
 		command.Env = v.server.Environment()
@@ -377,6 +410,9 @@ func (v *vault) files(t *testing.T) map[string]string {
 	}
 	if events == 0 {
 		t.Error("there is no trace")
+	}
+	if audit := found[filepath.Join(v.server.Data, "audit", "audit.jsonl")]; !strings.Contains(audit, `"outcome":"InvalidSignatureException"`) || !strings.Contains(audit, "user/jo") {
+		t.Errorf("the audit log lacks calls: %s", audit)
 	}
 	return found
 }

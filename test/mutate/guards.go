@@ -2,16 +2,20 @@ package main
 
 // Packages that the tests are in.
 const (
-	smtpd   = "./internal/smtpd"
-	ingress = "./internal/ingress"
-	action  = "./internal/action"
-	control = "./internal/control"
-	queue   = "./internal/queue"
-	words   = "./internal/message"
-	spool   = "./internal/spool/pebble"
-	sluice  = "./cmd/sluice"
-	e2e     = "./test/e2e"
-	soak    = "./test/soak"
+	smtpd    = "./internal/smtpd"
+	ingress  = "./internal/ingress"
+	action   = "./internal/action"
+	control  = "./internal/control"
+	queue    = "./internal/queue"
+	words    = "./internal/message"
+	spool    = "./internal/spool/pebble"
+	sluice   = "./cmd/sluice"
+	e2e      = "./test/e2e"
+	awsapi   = "./internal/awsapi"
+	identity = "./internal/identity"
+	admin    = "./internal/admin"
+	audit    = "./internal/audit"
+	soak     = "./test/soak"
 )
 
 // guards are what statements of what the gateway must survive stand on, one or more for each.
@@ -113,6 +117,26 @@ var guards = []guard{
 		"longestWitness time.Duration = 12 * time.Hour", "longestWitness time.Duration = 0", queue, "^TestS31ClockJump$"},
 	{"S32 sessions are told, not cut", "internal/smtpd/server.go",
 		"d.wire.interrupt()", "d.wire.socket.Close()", soak, "^TestS32Upgrade$"},
+	{"S18 strangers do not push out what users have done", "internal/audit/log.go",
+		"return l.strangers > maxStrangers", "return l.strangers < 0", audit, "^TestS18Strangers$"},
+	{"S18 what a disk that does not answer loses is counted", "internal/audit/log.go",
+		"	default:\n		l.drop(dropWaiting)\n	}", "	default:\n	}", audit, "^TestS18StuckDisk$"},
+	{"S36 a handler is not called before its caller may", "internal/awsapi/route.go",
+		"if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil {", "if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil && ctx.Err() != nil {", sluice, "^TestS36Matrix$"},
+	{"S36 a user means no other account", "internal/awsapi/caller.go",
+		`case caller.User != "":`, `case caller.User == "?":`, awsapi, "^TestS36AccountHeader$"},
+	{"S36 the account that is meant is signed", "internal/awsapi/sigv4.go",
+		`strings.HasPrefix(lower, "x-sluice-")`, `strings.HasPrefix(lower, "x-amz-")`, awsapi, "^TestS36AccountHeader$"},
+	{"S36 users are an account's own", "internal/identity/directory.go",
+		"store.Key{Scope: store.Scope{Account: account}, Kind: kindUser, ID: name}", "store.Key{Scope: store.Scope{Account: account[:0]}, Kind: kindUser, ID: name}", admin, "^TestS36UsersOfOthers$"},
+	{"S36 what is shown of a secret does not tell whether it is there", "internal/identity/targets.go",
+		"t.shown = control.NewSecretARN(q.scope(), name)", "t.shown = \"\"", identity, "^TestResources$"},
+	{"S36 lanes that accounts share are the operator's to see", "internal/admin/admin.go",
+		"return scope.Account == api.cfg.Operator", "return true", admin, "^TestGetStatusHidesLanesOfOthers$"},
+	{"S36 accounts are the root's to see", "internal/identity/authorize.go",
+		"	if r.root {", "	if r.root && len(all) > 1 {", identity, "^TestAuthorize$"},
+	{"S36 a key that is inactive is refused", "internal/identity/identity.go",
+		"User: k.user}, k.active", "User: k.user}, true", identity, "^TestKeysRotate$"},
 	{"S36 an ARN of another account names nothing", "internal/control/names.go",
 		"	id = text\n", "	if a, ok := parseARN(text); ok {\n		scope = a.scope\n	}\n	id = text\n", control, "^TestAnalyzersThatAreNotThere$"},
 	{"S36 endpoints of others are none of one's business", "internal/control/point_network.go",
