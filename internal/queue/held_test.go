@@ -10,9 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sluice/internal/conform"
+	"sluice/internal/message"
 	"sluice/internal/schedule"
 	"sluice/internal/spool"
+	"sluice/internal/trace"
 )
 
 const (
@@ -148,6 +152,29 @@ func TestSendersAreTold(t *testing.T) {
 			t.Errorf("at the end: reports %+v, want two and no item", reports)
 		}
 		r.tidy()
+	})
+}
+
+// The trace of a notification begins with the message that it is about.
+func TestNotificationsAreTraced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		born := spool.Message{ID: message.NewID(time.Now()), Envelope: message.Envelope{Recipients: toRecipients([]string{"sender@example.org"})}}
+		item := spool.Item{ItemKey: spool.ItemKey{Message: born.ID}, Lane: relayLane, Due: time.Now(), Recipients: born.Envelope.Recipients}
+		r := newRig(t, map[string]Executor{"process": stepper{step: func(context.Context, *Work) Result {
+			return Result{Births: []spool.Birth{{Message: born, Content: []byte("Subject: sorry\r\n\r\n"), Items: []spool.Item{item}}}}
+		}}}, nil)
+		about := r.accept(spool.LaneProcess, "")
+		r.q.Notify(spool.LaneProcess)
+		synctest.Wait()
+		want := trace.Event{
+			Time: time.Now(), Account: "1", Region: "r", Message: born.ID,
+			Made: &trace.Made{Of: about.Message.ID, Recipients: []string{"sender@example.org"}, Size: 18},
+		}
+		if diff := cmp.Diff([]trace.Event{want}, r.trace.events); diff != "" {
+			t.Error(diff)
+		}
+		r.stop() // the notification rests in its lane, which nobody has an executor for
 	})
 }
 

@@ -247,6 +247,17 @@ func (q *Queue) record(w *Work, c *conclusion) {
 		q.cfg.Logger.Info("mail is held", "message_id", w.Message.ID.String(), "lane", c.held[i].Lane,
 			"recipients", len(c.held[i].Recipients), "reason", c.held[i].Reason)
 	}
+	for i := range c.births {
+		e := event
+		e.Message, e.Made = c.births[i].Message.ID, made(w.Message.ID, &c.births[i])
+		q.cfg.Trace.Append(e)
+	}
+}
+
+// made is how the trace of a notification begins.
+func made(of message.ID, b *spool.Birth) *trace.Made {
+	to := &b.Message.Envelope
+	return &trace.Made{Of: of, ReversePath: to.ReversePath.Received, Recipients: message.Addresses(to.Recipients), Size: int64(len(b.Content))}
 }
 
 // completeAttempt adds what the executor does not know. The attempts of an evaluation name their own rule and action.

@@ -27,6 +27,7 @@ type Event struct {
 	Session message.ID `json:"session,omitzero"`
 
 	Accepted *Accepted `json:"accepted,omitempty"`
+	Made     *Made     `json:"made,omitempty"`
 	Refused  *Refused  `json:"refused,omitempty"`
 	Decided  *Decided  `json:"decided,omitempty"`
 	Attempt  *Attempt  `json:"attempt,omitempty"`
@@ -44,6 +45,14 @@ type Accepted struct {
 	TrafficPolicyID string            `json:"trafficPolicyId"`
 	Decisions       []policy.Decision `json:"decisions"`
 	RuleSetID       string            `json:"ruleSetId"`
+}
+
+// Made is a message that no client sent: a notification, made of what became of another message. The session is that of the other.
+type Made struct {
+	Of          message.ID `json:"of"` // whose trace has the report of which it came
+	ReversePath string     `json:"reversePath"`
+	Recipients  []string   `json:"recipients"`
+	Size        int64      `json:"size"`
 }
 
 // Refused is a command or a whole session that was refused, with what is known of why.

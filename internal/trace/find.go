@@ -194,7 +194,7 @@ func (s *search) mayHave(e *entry) bool {
 
 // match reads a line, and reports whether it is what is looked for.
 func (s *search) match(line []byte) (found Summary, ok bool) {
-	e, ok := s.event(line, `"accepted":`, `"refused":`, `"ended":`)
+	e, ok := s.event(line, `"accepted":`, `"made":`, `"refused":`, `"ended":`)
 	if !ok {
 		return found, false
 	}

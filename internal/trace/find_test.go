@@ -27,6 +27,11 @@ func said(at time.Time, id message.ID, sender, client string, recipients ...stri
 		Accepted: &Accepted{Facts: facts, ReversePath: sender, Recipients: recipients}}
 }
 
+// made is how the trace of a notification begins.
+func made(at time.Time, id message.ID, recipient string) Event {
+	return Event{Time: at, Account: account, Region: region, Message: id, Session: message.NewID(at), Made: &Made{Of: newID(), Recipients: []string{recipient}}}
+}
+
 func denied(at time.Time, sender, client, recipient string) Event {
 	facts := message.Session{Client: netip.MustParseAddrPort(client)}
 	return Event{Time: at, Account: account, Region: region, Session: message.NewID(at),
@@ -83,6 +88,7 @@ func TestFind(t *testing.T) {
 		denied(at(3), "", "[2001:db8::1]:1", "dave@example.net"),
 		ended(at(4), "192.0.2.2:9"),
 		said(at(5), newID(), "mallory@example.org", "192.0.2.3:1", "carol@example.net"),
+		made(at(6), newID(), "Alice@example.com"),
 	}
 	stranger := events[0]
 	stranger.Account = "999999999999"
@@ -94,14 +100,14 @@ func TestFind(t *testing.T) {
 		query Query
 		want  []int // newest first
 	}{
-		{"everything", Query{}, []int{5, 4, 3, 2, 1, 0}},
+		{"everything", Query{}, []int{6, 5, 4, 3, 2, 1, 0}},
 		{"another's sender of none", Query{Sender: "nobody@example.com"}, nil},
 		{"part of a sender", Query{Sender: "example.com"}, nil},
 		{"sender in another case", Query{Sender: "ALICE@example.com"}, []int{2, 0}},
-		{"empty reverse-path", Query{Sender: "<>"}, []int{1}}, // of 3 it is not known
+		{"empty reverse-path", Query{Sender: "<>"}, []int{6, 1}}, // of 3 it is not known
 		{"recipient", Query{Recipient: "bob@example.net"}, []int{2, 1, 0}},
 		{"second recipient", Query{Recipient: "carol@example.net"}, []int{5, 0}},
-		{"a sender is no recipient", Query{Recipient: "alice@example.com"}, nil},
+		{"a sender is a recipient of notifications only", Query{Recipient: "alice@example.com"}, []int{6}},
 		{"client", Query{Client: addr("192.0.2.1")}, []int{2, 0}},
 		{"client mapped", Query{Client: addr("::ffff:192.0.2.2")}, []int{4, 1}},
 		{"client of IPv6", Query{Client: addr("2001:db8::1")}, []int{3}},
@@ -109,10 +115,10 @@ func TestFind(t *testing.T) {
 		{"refused and sender", Query{Refused: true, Sender: "alice@example.com"}, []int{2}},
 		{"sender and recipient", Query{Sender: "alice@example.com", Recipient: "carol@example.net"}, []int{0}},
 		{"sender and recipient, not together", Query{Sender: "<>", Recipient: "carol@example.net"}, nil},
-		{"since", Query{Since: at(4)}, []int{5, 4}},
+		{"since", Query{Since: at(4)}, []int{6, 5, 4}},
 		{"until", Query{Until: at(1)}, []int{0}},
 		{"between", Query{Since: at(1), Until: at(3)}, []int{2, 1}},
-		{"after the end", Query{Since: at(6)}, nil},
+		{"after the end", Query{Since: at(7)}, nil},
 		{"before the beginning", Query{Until: at(0)}, nil},
 		{"another account", Query{Account: "111111111111", Region: region}, nil},
 		{"no account", Query{Region: region, Account: "-"}, nil},

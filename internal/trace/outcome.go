@@ -51,7 +51,7 @@ func (s *search) outcomes(ctx context.Context, names []string) error {
 	wanted := map[mark]struct{}{}
 	of := map[message.ID]outcome{}
 	for i := range s.page.Found {
-		if f := &s.page.Found[i]; f.Kind == KindAccepted {
+		if f := &s.page.Found[i]; f.IsMessage() {
 			wanted[markOf(f.ID)] = struct{}{}
 			of[f.ID] = outcome{}
 		}
@@ -77,7 +77,7 @@ func (s *search) outcomes(ctx context.Context, names []string) error {
 		}
 	}
 	for i := range s.page.Found {
-		if f := &s.page.Found[i]; f.Kind == KindAccepted {
+		if f := &s.page.Found[i]; f.IsMessage() {
 			f.Outcome = of[f.ID].String()
 		}
 	}

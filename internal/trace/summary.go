@@ -11,6 +11,7 @@ import (
 // What a Summary is of.
 const (
 	KindAccepted = "accepted" // a message
+	KindMade     = "made"     // a notification
 	KindRefused  = "refused"  // a command, or a whole session
 	KindEnded    = "ended"    // a session that brought no message
 )
@@ -40,6 +41,8 @@ func summarize(e *Event) (s Summary, ok bool) {
 	case e.Accepted != nil:
 		s.Kind, s.Client = KindAccepted, e.Accepted.Facts.Client
 		s.Sender, s.Recipients = e.Accepted.ReversePath, e.Accepted.Recipients
+	case e.Made != nil:
+		s.Kind, s.Sender, s.Recipients = KindMade, e.Made.ReversePath, e.Made.Recipients
 	case e.Refused != nil:
 		s.Kind, s.Client = KindRefused, e.Refused.Facts.Client
 		s.Sender, s.Outcome = e.Refused.ReversePath, e.Refused.Reply
@@ -54,9 +57,12 @@ func summarize(e *Event) (s Summary, ok bool) {
 	return s, true
 }
 
+// IsMessage reports whether it is of a message, and not of what became none.
+func (s *Summary) IsMessage() bool { return s.Kind == KindAccepted || s.Kind == KindMade }
+
 // senderWord is the sender as it is looked for.
 func (s *Summary) senderWord() string {
-	if s.Kind == KindAccepted && s.Sender == "" {
+	if s.IsMessage() && s.Sender == "" {
 		return emptyPath
 	}
 	return s.Sender

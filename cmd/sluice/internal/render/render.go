@@ -48,6 +48,9 @@ func (p page) event(e *trace.Event) {
 	switch {
 	case e.Accepted != nil:
 		p.accepted(at, e.Accepted)
+	case e.Made != nil:
+		p.line(0, "%s  made of what became of %s", at, e.Made.Of)
+		p.line(1, "from %s for %s, %d octets", path(e.Made.ReversePath), list(e.Made.Recipients), e.Made.Size)
 	case e.Refused != nil:
 		p.refused(at, e.Refused)
 	case e.Decided != nil:
@@ -216,7 +219,7 @@ func Found(w io.Writer, found []trace.Summary) error {
 
 func (p page) found(s *trace.Summary) {
 	text := fmt.Sprintf("%s  %s  %-8s", s.Time.UTC().Format(timeForm), s.ID, s.Kind)
-	if s.Kind == trace.KindAccepted || s.Sender != "" || len(s.Recipients) > 0 {
+	if s.IsMessage() || s.Sender != "" || len(s.Recipients) > 0 {
 		text += "  " + path(s.Sender)
 	}
 	if n := len(s.Recipients); n > 0 {

@@ -73,6 +73,8 @@ func delivered() trace.Record {
 			Act: "REROUTE", By: "AKEXAMPLE", Lane: "held/unrouted", To: "process", RuleSetID: "rs-2", Recipients: []string{"c@example.com"},
 		}},
 		{Time: noon.Add(3 * time.Minute), Steered: &trace.Steered{Act: "DISCARD", By: "AKEXAMPLE", Lane: "process", Recipients: []string{"c@example.com"}}},
+		{Time: noon.Add(3 * time.Minute), Made: &trace.Made{Of: message.ID{9}, Recipients: []string{"a@example.org"}, Size: 1234}},
+		{Time: noon.Add(time.Hour), Attempt: &trace.Attempt{ActionName: "RELAY", Number: 1, Status: "SUCCESS", Target: "192.0.2.9:25"}},
 		{Time: noon.Add(time.Hour)},
 	}}
 }
@@ -99,6 +101,7 @@ func found() []trace.Summary {
 		{Time: noon, ID: message.ID{2}, Kind: trace.KindAccepted, Sender: "a@example.org", Recipients: []string{"b@example.com", "c@example.com"},
 			Client: facts.Client, Outcome: "IN_PROGRESS, SUCCESS"},
 		{Time: noon, ID: message.ID{3}, Kind: trace.KindAccepted, Recipients: []string{"1@x", "2@x", "3@x", "4@x", "5@x"}, Client: facts.Client},
+		{Time: noon, ID: message.ID{7}, Kind: trace.KindMade, Recipients: []string{"a@example.org"}, Outcome: "SUCCESS"},
 		{Time: noon, ID: message.ID{4}, Kind: trace.KindRefused, Sender: "a\r\n@example.org", Recipients: []string{"\x1b[2J"}, Client: facts.Client, Outcome: "550 5.7.1 No"},
 		{Time: noon, ID: message.ID{5}, Kind: trace.KindRefused, Outcome: "421 4.3.2 \u202eabc"},
 		{Time: noon, ID: message.ID{6}, Kind: trace.KindEnded, Client: netip.MustParseAddrPort("[2001:db8::1]:25"), Outcome: "QUIT"},
