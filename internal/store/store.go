@@ -1,8 +1,9 @@
 // Package store is the contract of the durable store of resources: what the control plane keeps of relays, rule sets,
 // traffic policies, ingress points and secrets, with their tags, their secret parts and the client tokens that made
 // them. It knows keys, names, references and counts, and nothing of what a body means. Everything is keyed by account and
-// region (Mail Manager, A28). The embedded implementation is store/sqlite; storetest is the suite that every
-// implementation passes.
+// region (Mail Manager, A28). A text is its octets: texts compare and order as they do, and what is no key, whatever octets
+// it has, is not found. The embedded implementation is store/sqlite, that for more machines store/postgres; storetest is the
+// suite that every implementation passes.
 package store
 
 import (
@@ -157,8 +158,8 @@ type MemberPage struct {
 // Store keeps resources. Every method is one transaction, durable when it returns, and may be called at once from many
 // goroutines. What it costs does not depend on how much else is stored.
 type Store interface {
-	// Create adds a resource. It returns ErrNameTaken, ErrQuota, ErrTokenTaken or a *MissingError; of a taken name and a used-up
-	// quota the former, so that whoever makes sure that a resource is there learns that it is.
+	// Create adds a resource. It returns ErrTokenTaken, ErrNameTaken, a *MissingError or ErrQuota: the first of these that holds.
+	// So whoever makes sure that a resource is there learns that it is, when the quota is used up too.
 	Create(ctx context.Context, c Creation) error
 	// Update replaces a resource. It returns ErrNotFound, ErrChanged, ErrNameTaken or a *MissingError.
 	Update(ctx context.Context, c Change) error

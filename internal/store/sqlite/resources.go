@@ -24,13 +24,13 @@ func (s *Store) Create(ctx context.Context, c store.Creation) error {
 		if err := insertResource(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := count(ctx, tx, r.Scope, r.Counted, c.Quota); err != nil {
-			return err
-		}
 		if err := putTags(ctx, tx, r.Key, c.Tags); err != nil {
 			return err
 		}
-		return attach(ctx, tx, c.Change)
+		if err := attach(ctx, tx, c.Change); err != nil {
+			return err
+		}
+		return count(ctx, tx, r.Scope, r.Counted, c.Quota)
 	})
 	return wrap("create", c.Resource.Key, err)
 }

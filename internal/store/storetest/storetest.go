@@ -4,7 +4,6 @@ package storetest
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,7 +37,6 @@ func Run(t *testing.T, open Open) {
 		{"tokens", testTokens},
 		{"scopes are apart", testScopes},
 		{"everything survives", testReopen},
-		{"one of many wins", testConcurrency},
 		{"lists of what uses a resource", testListUses},
 		{"members", testMembers},
 		{"members are told apart by key", testMembersOnce},
@@ -48,6 +46,15 @@ func Run(t *testing.T, open Open) {
 		{"quotas of members", testMemberQuota},
 		{"members go with their resource", testMembersGo},
 		{"members survive", testMembersReopen},
+		{"any octets", testOctets},
+		{"texts order by octets", testTextOrder},
+		{"one of many takes a name", testNameRace},
+		{"one of many takes a token", testTokenRace},
+		{"many take the last of a quota", testQuotaRace},
+		{"many add the last tag", testTagRace},
+		{"many use what is deleted", testUseRace},
+		{"many add members", testMemberRace},
+		{"changes that cross", testCrossing},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -270,6 +277,8 @@ func testQuota(t *testing.T, s *suite) {
 	again := limited("three", "x")
 	again.Resource.Name = limited("two", "x").Resource.Name
 	wantError(t, "the third, by a name that is taken", s.Create(t.Context(), again), store.ErrNameTaken)
+	again.Resource.Name, again.Uses = "three", []store.Reference{{Kind: kindB, ID: "gone"}}
+	wantError(t, "the third, with a reference to nothing", kindOf(s.Create(t.Context(), again)), errMissing)
 	wantError(t, "delete", s.Delete(t.Context(), key("one")), nil)
 	wantError(t, "the third after one went", s.Create(t.Context(), limited("three", "x")), nil)
 	unlimited := limited("four", "x")
@@ -478,33 +487,4 @@ func testReopen(t *testing.T, s *suite) {
 	wantError(t, "its part", err, nil)
 	_, err = s.Token(t.Context(), c.Token.TokenKey, start)
 	wantError(t, "its token", err, nil)
-}
-
-func testConcurrency(t *testing.T, s *suite) {
-	const writers = 8
-	s.mustCreate(creation("shared"))
-	r := s.mustGet(key("shared"))
-	errs := make(chan error, 2*writers)
-	var all sync.WaitGroup
-	for i := range writers {
-		all.Go(func() {
-			c := creation(fmt.Sprint("id", i))
-			c.Resource.Name = "same"
-			errs <- s.Create(t.Context(), c)
-			errs <- s.Update(t.Context(), store.Change{Resource: r})
-		})
-	}
-	all.Wait()
-	close(errs)
-	count := map[error]int{}
-	for err := range errs {
-		for _, kind := range []error{nil, store.ErrNameTaken, store.ErrChanged} {
-			if errors.Is(err, kind) {
-				count[kind]++
-			}
-		}
-	}
-	wantEqual(t, "one creation and one update", count[nil], 2)
-	wantEqual(t, "creations that came late", count[store.ErrNameTaken], writers-1)
-	wantEqual(t, "updates that came late", count[store.ErrChanged], writers-1)
 }
