@@ -15,7 +15,6 @@ import (
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
 	"sluice/internal/store"
-	"sluice/internal/store/sqlite"
 )
 
 // notThere are the operations of the API that are answered as not there yet.
@@ -116,12 +115,10 @@ func TestSnapshotFollowsTheStore(t *testing.T) {
 	p := newPlane(t)
 	id := p.relay("busy")
 	p.stop()
-	db, err := sqlite.Open(t.Context(), p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := p.openStore()
 	late := &lateStore{Store: db}
 	p.config.Store = late
+	var err error
 	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -21,7 +22,10 @@ import (
 	"sluice/internal/mailmanager"
 	"sluice/internal/seal"
 	"sluice/internal/secretsmanager"
+	"sluice/internal/store"
+	"sluice/internal/store/postgres"
 	"sluice/internal/store/sqlite"
+	"sluice/test/peers/pgcluster"
 )
 
 var (
@@ -219,11 +223,9 @@ func (p *plane) newSockets() {
 
 func (p *plane) open() {
 	p.Helper()
-	db, err := sqlite.Open(context.Background(), p.path)
-	if err != nil {
-		p.Fatal(err)
-	}
+	db := p.openStore()
 	p.config.Store = db
+	var err error
 	if p.Control, err = control.Open(context.Background(), p.config); err != nil {
 		p.Fatal(err)
 	}
@@ -233,6 +235,21 @@ func (p *plane) open() {
 			p.Error(err)
 		}
 	}
+}
+
+// openStore opens the store of the plane's path, in a file or in PostgreSQL. Tests that put something before the store use it too.
+func (p *plane) openStore() (opened store.Store) {
+	p.Helper()
+	var err error
+	if folder := os.Getenv(clusterVariable); folder != "" {
+		opened, err = postgres.Open(context.Background(), pgcluster.Join(folder).Namespace(p, p.path))
+	} else {
+		opened, err = sqlite.Open(context.Background(), p.path)
+	}
+	if err != nil {
+		p.Fatal(err)
+	}
+	return opened
 }
 
 // restart ends the process, as far as the control plane is concerned, and starts another: with other sockets.

@@ -15,7 +15,6 @@ import (
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
 	"sluice/internal/store"
-	"sluice/internal/store/sqlite"
 )
 
 // resourcePolicy is the one that Mail Manager's guide asks for.
@@ -209,12 +208,10 @@ func TestSweepLeavesWhatIsBeingRestored(t *testing.T) {
 	do[secretsmanager.DeleteSecretResponse](p, "DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: &arn, RecoveryWindowInDays: ptr(int64(7))})
 	p.clock.advance(7*24*time.Hour - time.Second)
 	p.stop()
-	db, err := sqlite.Open(t.Context(), p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := p.openStore()
 	swept := &sweptStore{Store: db}
 	p.config.Store = swept
+	var err error
 	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"sluice/internal/mailmanager"
 	"sluice/internal/secretsmanager"
 	"sluice/internal/store"
-	"sluice/internal/store/sqlite"
 )
 
 func secretConfiguration(arn string) *mailmanager.IngressPointConfiguration {
@@ -234,12 +233,10 @@ func TestASecretOfTheSameName(t *testing.T) {
 	arn := p.passwordSecret("s", inJSON("one"))
 	key := p.authPoint("front", secretConfiguration(strings.TrimSuffix(arn, arn[len(arn)-7:])))
 	p.stop()
-	db, err := sqlite.Open(t.Context(), p.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := p.openStore()
 	slow := &slowDelete{Store: db}
 	p.config.Store = slow
+	var err error
 	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
 		t.Fatal(err)
 	}
