@@ -28,6 +28,7 @@ var tiers = map[string]tier{
 	"smtp":           words,
 
 	"access":      decisions,
+	"addressfile": decisions,
 	"addresslist": decisions,
 	"bounce":      decisions,
 	"lint":        decisions,
@@ -44,6 +45,7 @@ var tiers = map[string]tier{
 	"smtpclient": adapters,
 	"spool":      adapters,
 	"store":      adapters,
+	"objects":    adapters,
 	"seal":       adapters,
 	"inherit":    adapters,
 	"certs":      adapters,

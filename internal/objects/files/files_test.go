@@ -1,0 +1,260 @@
+package files_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sluice/internal/objects"
+	"sluice/internal/objects/files"
+	"sluice/internal/objects/objectstest"
+)
+
+func open(t *testing.T, cfg files.Config) *files.Store {
+	t.Helper()
+	s, err := files.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	t.Run("disk", func(t *testing.T) {
+		t.Parallel()
+		objectstest.Run(t, func(t *testing.T) objects.Store { return open(t, files.Config{Folder: t.TempDir()}) })
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		objectstest.Run(t, func(t *testing.T) objects.Store {
+			return open(t, files.Config{FS: vfs.NewMem(), Folder: "objects"})
+		})
+	})
+}
+
+func TestOpenForgetsWhatWasBeingWritten(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	torn := filepath.Join(folder, ".writing", "x")
+	if err := errors.Join(os.Mkdir(filepath.Dir(torn), 0o700), os.WriteFile(torn, []byte("half"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	open(t, files.Config{Folder: folder})
+	if _, err := os.Stat(torn); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want it gone", err)
+	}
+	if _, err := files.Open(files.Config{Folder: "/dev/null/objects"}); err == nil {
+		t.Error("got no error where no folder can be")
+	}
+}
+
+// What Put has returned for survives a power cut, whole; what it has not is there whole or as it was.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		disk := vfs.NewCrashableMem()
+		s := open(t, files.Config{FS: disk, Folder: "objects"})
+		random := rand.New(rand.NewPCG(seed, 0))
+		want := map[string]string{}
+		for i := range 5 {
+			key := fmt.Sprintf("a/%d/b", random.IntN(3))
+			want[key] = strings.Repeat(fmt.Sprint(i), 1000)
+			if _, err := s.Put(t.Context(), key, strings.NewReader(want[key])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := open(t, files.Config{FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random}), Folder: "objects"})
+		for key, content := range want {
+			r, _, err := after.Get(t.Context(), key, 0)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if got, err := io.ReadAll(r); err != nil || string(got) != content {
+				t.Errorf("seed %d: %s has %d octets, %v", seed, key, len(got), err)
+			}
+		}
+	}
+}
+
+var now = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
+// served is a store behind HTTP.
+type served struct {
+	*files.Store
+	*httptest.Server
+	now     time.Time
+	refusal error        // of uploads
+	running atomic.Int32 // uploads
+	log     bytes.Buffer
+}
+
+func serve(t *testing.T) *served {
+	s := &served{now: now}
+	s.Store = open(t, files.Config{
+		Folder: t.TempDir(), Key: []byte("key"), URL: func() string { return s.URL }, Now: func() time.Time { return s.now },
+	})
+	s.Server = httptest.NewServer(s.Handler(files.Uploads{
+		MaxOctets: 10, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
+		Admit: func(context.Context, string) (func(), error) {
+			s.running.Add(1)
+			return func() { s.running.Add(-1) }, s.refusal
+		},
+	}))
+	t.Cleanup(s.Server.Close)
+	return s
+}
+
+func (s *served) sign(t *testing.T, method objects.Method, key string) string {
+	t.Helper()
+	signed, err := s.Sign(method, key, now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// do makes a request and returns the status and what is in the body.
+func do(t *testing.T, method, target, body string) (int, string, http.Header) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(content), answer.Header
+}
+
+func TestSignedURLs(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	upload := s.sign(t, objects.Put, "a/b.csv")
+	if again := s.sign(t, objects.Put, "a/b.csv"); again != upload {
+		t.Errorf("got %s, then %s", upload, again)
+	}
+	for _, content := range []string{"first", "second"} {
+		if status, body, _ := do(t, "PUT", upload, content); status != 200 || body != "" {
+			t.Errorf("got %d, %s", status, body)
+		}
+	}
+	status, body, header := do(t, "GET", s.sign(t, objects.Get, "a/b.csv"), "")
+	if status != 200 || body != "second" {
+		t.Errorf("got %d, %s", status, body)
+	}
+	if header.Get("Content-Disposition") != `attachment; filename="b.csv"` || header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("got header %v", header)
+	}
+	if n := s.running.Load(); n != 0 {
+		t.Errorf("%d uploads are still running", n)
+	}
+}
+
+func TestRefusedRequests(t *testing.T) {
+	t.Parallel()
+	parsed := func(signed string) *url.URL {
+		u, err := url.Parse(signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	with := func(signed, name, value string) string {
+		u := parsed(signed)
+		query := u.Query()
+		query.Set(name, value)
+		u.RawQuery = query.Encode()
+		return u.String()
+	}
+	tests := []struct {
+		name, method string
+		target       func(s *served, put, get string) string
+		body         string
+		status       int
+		code         string
+	}{
+		{"get what may be put", "GET", func(_ *served, put, _ string) string { return put }, "", 403, "SignatureDoesNotMatch"},
+		{"put what may be got", "PUT", func(_ *served, _, get string) string { return get }, "x", 403, "SignatureDoesNotMatch"},
+		{"post", "POST", func(_ *served, put, _ string) string { return put }, "x", 403, "SignatureDoesNotMatch"},
+		{"delete", "DELETE", func(_ *served, put, _ string) string { return put }, "", 403, "SignatureDoesNotMatch"},
+		{"another object", "PUT", func(_ *served, put, _ string) string { return strings.Replace(put, "/a?", "/b?", 1) }, "x", 403, "SignatureDoesNotMatch"},
+		{"S39: an object above", "PUT", func(_ *served, put, _ string) string { return strings.Replace(put, "/a?", "/..%2f..%2fa?", 1) }, "x", 403, "SignatureDoesNotMatch"},
+		{"later", "PUT", func(_ *served, put, _ string) string {
+			return with(put, "expires", fmt.Sprint(now.Add(48*time.Hour).Unix()))
+		}, "x", 403, "SignatureDoesNotMatch"},
+		{"not signed", "PUT", func(_ *served, put, _ string) string { return with(put, "signature", "") }, "x", 403, "SignatureDoesNotMatch"},
+		{"nothing", "PUT", func(_ *served, put, _ string) string { return strings.SplitN(put, "?", 2)[0] }, "x", 403, "SignatureDoesNotMatch"},
+		{"expired", "PUT", func(s *served, put, _ string) string { s.now = now.Add(time.Hour); return put }, "x", 403, "AccessDenied"},
+		{"too large", "PUT", func(_ *served, put, _ string) string { return put }, "12345678901", 413, "EntityTooLarge"},
+		{"not admitted", "PUT", func(s *served, put, _ string) string { s.refusal = errors.New("it has begun"); return put }, "x", 409, "OperationAborted"},
+		{"not there", "GET", func(_ *served, _, get string) string { return get }, "", 404, "NoSuchKey"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			target := test.target(s, s.sign(t, objects.Put, "a"), s.sign(t, objects.Get, "a"))
+			status, body, _ := do(t, test.method, target, test.body)
+			if status != test.status || !strings.Contains(body, "<Code>"+test.code+"</Code>") {
+				t.Errorf("got %d, %s, want %d %s", status, body, test.status, test.code)
+			}
+			if found, err := s.List(t.Context(), "", "", 10); err != nil || len(found) != 0 {
+				t.Errorf("got %v, %v, want no object", found, err)
+			}
+			if s.log.Len() > 0 {
+				t.Errorf("it was logged: %s", &s.log)
+			}
+		})
+	}
+}
+
+// A body without a length that is too long is refused where its limit is, and nothing of it is kept.
+func TestEndlessUpload(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	request, err := http.NewRequestWithContext(t.Context(), "PUT", s.sign(t, objects.Put, "a"), io.MultiReader(strings.NewReader("1234567890"), strings.NewReader("1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != 413 {
+		t.Errorf("got %d, want 413", answer.StatusCode)
+	}
+	if found, err := s.List(t.Context(), "", "", 10); err != nil || len(found) != 0 {
+		t.Errorf("got %v, %v, want no object", found, err)
+	}
+}
+
+func TestSignNeedsAURL(t *testing.T) {
+	t.Parallel()
+	s := open(t, files.Config{Folder: t.TempDir()})
+	if signed, err := s.Sign(objects.Get, "a", now); !errors.Is(err, objects.ErrSign) || signed != "" {
+		t.Errorf("got %q, %v, want %v", signed, err, objects.ErrSign)
+	}
+}

@@ -1,0 +1,152 @@
+package files
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/internal/objects"
+)
+
+// Limits of uploads.
+const (
+	maxUploads = 16               // at once
+	uploadTime = 15 * time.Minute // for a whole upload; 50 MB take that long at 56 kB/s
+	sendTime   = 15 * time.Minute // for a whole download
+)
+
+// Uploads says what may be put by a signed URL.
+type Uploads struct {
+	MaxOctets int64 // of an object
+	// Admit is asked before an object is put. It returns what is called once the object is there, or will not be; or the reason
+	// why it may not be put, which the client is told with status 409.
+	Admit func(ctx context.Context, key string) (done func(), err error)
+	Log   *slog.Logger
+}
+
+// handler serves signed URLs.
+type handler struct {
+	store   *Store
+	uploads Uploads
+	slots   chan struct{}
+}
+
+// Handler serves the URLs that Sign makes, at Path. Refusals have the form of S3's.
+func (s *Store) Handler(uploads Uploads) http.Handler {
+	return &handler{store: s, uploads: uploads, slots: make(chan struct{}, maxUploads)}
+}
+
+// failure is what a client is told.
+type failure struct {
+	status  int
+	code    string
+	message string
+}
+
+func (f *failure) Error() string { return f.message }
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key, method := strings.TrimPrefix(r.URL.Path, Path), objects.Method(r.Method)
+	if refused := h.store.signer.check(method, key, r.URL.Query()); refused != nil {
+		refuse(w, refused)
+		return
+	}
+	serve := h.get
+	if method == objects.Put {
+		serve = h.put
+	}
+	if err := serve(w, r, key); err != nil {
+		h.fail(w, key, err)
+	}
+}
+
+// fail tells the client of its own mistakes, and the log of ours.
+func (h *handler) fail(w http.ResponseWriter, key string, err error) {
+	var told *failure
+	switch {
+	case errors.As(err, &told):
+	case errors.Is(err, objects.ErrNotFound):
+		told = &failure{http.StatusNotFound, "NoSuchKey", "There is no such object"}
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
+		told = &failure{http.StatusBadRequest, "IncompleteBody", "The body ended too early"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		told = &failure{http.StatusRequestTimeout, "RequestTimeout", "The body took too long"}
+	default:
+		h.uploads.Log.Error("object not served", "key", key, "error", err.Error())
+		told = &failure{http.StatusInternalServerError, "InternalError", "The request could not be served"}
+	}
+	refuse(w, told)
+}
+
+func refuse(w http.ResponseWriter, f *failure) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.Header().Set("Connection", "close") // the rest of a body that is refused is not read
+	w.WriteHeader(f.status)
+	fmt.Fprint(w, xml.Header)
+	_ = xml.NewEncoder(w).Encode(struct { // a client that has gone is told nothing
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+		Message string
+	}{Code: f.code, Message: f.message})
+}
+
+// put takes an object.
+func (h *handler) put(w http.ResponseWriter, r *http.Request, key string) error {
+	tooLarge := &failure{http.StatusRequestEntityTooLarge, "EntityTooLarge", fmt.Sprintf("A file may have %d octets", h.uploads.MaxOctets)}
+	if r.ContentLength > h.uploads.MaxOctets {
+		return tooLarge
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		return &failure{http.StatusServiceUnavailable, "SlowDown", "There are too many uploads; try again"}
+	}
+	done, err := h.uploads.Admit(r.Context(), key)
+	if err != nil {
+		return &failure{http.StatusConflict, "OperationAborted", err.Error()}
+	}
+	defer done()
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTime)); err != nil {
+		return fmt.Errorf("set a deadline: %w", err)
+	}
+	_, err = h.store.Put(r.Context(), key, http.MaxBytesReader(w, r.Body, h.uploads.MaxOctets))
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return tooLarge
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// get sends an object, to be saved and never shown.
+func (h *handler) get(w http.ResponseWriter, r *http.Request, key string) error {
+	content, info, err := h.store.Get(r.Context(), key, 0)
+	if err != nil {
+		return err
+	}
+	defer content.Close() // it was only read
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTime)); err != nil {
+		return fmt.Errorf("set a deadline: %w", err)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Disposition", `attachment; filename="`+path.Base(key)+`"`)
+	header.Set("Content-Length", strconv.FormatInt(info.Octets, 10))
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Connection", "close") // the deadline is the connection's
+	_, _ = io.Copy(w, content)        // a client that has gone asks again
+	return nil
+}
