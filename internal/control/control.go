@@ -19,6 +19,7 @@ import (
 
 	"sluice/internal/awsapi"
 	"sluice/internal/mailmanager"
+	"sluice/internal/objects"
 	"sluice/internal/seal"
 	"sluice/internal/store"
 )
@@ -47,6 +48,10 @@ type Config struct {
 	// RelayChanged is called after a change of a relay, its tags or its secret can be seen, before the change is answered;
 	// nil: nobody cares.
 	RelayChanged func(Key)
+	// Objects keeps the files of imports; nil: there are no imports. Signed URLs of it lead to a handler that asks AdmitUpload.
+	Objects objects.Store
+	// Traffic counts what happens to mail: while it grows, background duties make way. nil: they never do.
+	Traffic func() uint64
 	// HasAuthority reports whether the configuration names such a certificate authority; nil: nobody asks.
 	HasAuthority func(name string) bool
 	// HasAnalyzer reports whether the configuration names an analyzer for that add-on; nil: it names none.
@@ -62,6 +67,8 @@ type Control struct {
 	secretOperations operations
 	locks            keyLocks
 	lifecycle        lifecycle
+	imports          importTasks
+	sweeper          sweeper
 	tokenKey         []byte // client tokens are fingerprinted under it
 	hasher           *hasher
 	absent           *password    // stands for every password that is not there
@@ -86,6 +93,8 @@ func Open(ctx context.Context, cfg Config) (*Control, error) {
 	c.operations, c.secretOperations = c.table(), c.secretTable()
 	c.locks.seed = maphash.MakeSeed()
 	c.lifecycle.init()
+	c.imports.init()
+	c.sweeper.init()
 	if err := c.load(ctx); err != nil {
 		return nil, fmt.Errorf("load the resources: %w", err)
 	}
@@ -177,6 +186,22 @@ func (c *Control) table() map[string]operation {
 		"TagResource":         on(c.tagResource),
 		"UntagResource":       on(c.untagResource),
 		"ListTagsForResource": on(c.listTagsForResource),
+
+		"CreateAddressList": on(c.createAddressList),
+		"GetAddressList":    on(c.getAddressList),
+		"ListAddressLists":  on(c.listAddressLists),
+		"DeleteAddressList": on(c.deleteAddressList),
+
+		"RegisterMemberToAddressList":     on(c.registerMember),
+		"DeregisterMemberFromAddressList": on(c.deregisterMember),
+		"GetMemberOfAddressList":          on(c.getMember),
+		"ListMembersOfAddressList":        on(c.listMembers),
+
+		"CreateAddressListImportJob": on(c.createImportJob),
+		"GetAddressListImportJob":    on(c.getImportJob),
+		"ListAddressListImportJobs":  on(c.listImportJobs),
+		"StartAddressListImportJob":  on(c.startImportJob),
+		"StopAddressListImportJob":   on(c.stopImportJob),
 	}
 }
 

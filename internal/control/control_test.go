@@ -22,10 +22,6 @@ var notThere = []string{
 	// Those of what an archive holds come with the archive itself.
 	"GetArchiveExport", "GetArchiveMessage", "GetArchiveMessageContent", "GetArchiveSearch", "GetArchiveSearchResults",
 	"ListArchiveExports", "ListArchiveSearches", "StartArchiveExport", "StartArchiveSearch", "StopArchiveExport", "StopArchiveSearch",
-
-	"CreateAddressList", "CreateAddressListImportJob", "DeleteAddressList", "DeregisterMemberFromAddressList", "GetAddressList",
-	"GetAddressListImportJob", "GetMemberOfAddressList", "ListAddressListImportJobs", "ListAddressLists", "ListMembersOfAddressList",
-	"RegisterMemberToAddressList", "StartAddressListImportJob", "StopAddressListImportJob",
 }
 
 func TestOperationsThatAreThere(t *testing.T) {

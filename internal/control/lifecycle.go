@@ -13,7 +13,8 @@ import (
 const (
 	// retryInterval is how often a FAILED ingress point is tried again (Mail Manager, B19).
 	retryInterval = 5 * time.Second
-	// sweepInterval is how often deleted secrets and archives are removed whose time to be recovered, or to be seen, has ended.
+	// sweepInterval is how often deleted secrets and archives are removed whose time to be recovered, or to be seen, has ended,
+	// and what imports have left.
 	sweepInterval = time.Hour
 	// maxSettling is how many ingress points are opened or closed at once.
 	maxSettling = 16
@@ -57,6 +58,8 @@ func (c *Control) Start(ctx context.Context) {
 			defer sweep.Stop()
 			c.maintain(l.ctx, retry.C, sweep.C)
 		})
+		l.work.Go(func() { c.runImports(l.ctx) })
+		l.work.Go(func() { c.sweepDeleted(l.ctx) })
 	}
 	l.mu.Unlock()
 	for p := range c.Points() {
@@ -96,6 +99,7 @@ func (c *Control) maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 		case <-sweep:
 			c.sweepSecrets(ctx)
 			c.sweepArchives(ctx)
+			c.sweepImports(ctx)
 		}
 	}
 }

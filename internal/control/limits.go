@@ -54,6 +54,9 @@ type Limits struct {
 	// AddressesPerList is how many addresses an address list may have.
 	AddressesPerList int `toml:"addresses_per_address_list"`
 
+	// ImportJobs is how many import jobs of address lists there may be; each is remembered for 30 days.
+	ImportJobs int `toml:"import_jobs"`
+
 	// ActiveArchives is how many archives there may be that are not being deleted.
 	ActiveArchives int `toml:"active_archives"`
 
@@ -86,6 +89,7 @@ const (
 	conditionsPerRule = 10      // Mail Manager, CreateRuleSet
 	actionsPerRule    = 10      // Mail Manager, CreateRuleSet
 	searchResults     = 1000    // Mail Manager, StartArchiveSearch
+	importJobs        = 10_000  // ours: AWS tells none
 	secrets           = 500_000 // Secrets Manager, CreateSecret
 	tagsPerResource   = 50      // Mail Manager, A17
 )
@@ -99,7 +103,7 @@ func awsLimits() Limits {
 		RelaysAndSendsPerRuleSet: 10,
 		TrafficPolicies:          100, StatementsPerPolicy: 20, ConditionsPerStatement: 10,
 		Relays:       40,
-		AddressLists: 100, AddressesPerList: 100_000,
+		AddressLists: 100, AddressesPerList: 100_000, ImportJobs: importJobs,
 		ActiveArchives: 10, ParallelSearches: 1, ParallelExports: 1, SearchResults: searchResults, ExportedResults: 250_000, RetentionChanges: 1,
 		Secrets: secrets, Tags: tagsPerResource,
 	}
@@ -114,7 +118,7 @@ func generousLimits() Limits {
 		RelaysAndSendsPerRuleSet: rulesPerRuleSet * actionsPerRule,
 		TrafficPolicies:          100_000, StatementsPerPolicy: 10_000, ConditionsPerStatement: 1_000,
 		Relays:       100_000,
-		AddressLists: 100_000, AddressesPerList: 10_000_000,
+		AddressLists: 100_000, AddressesPerList: 10_000_000, ImportJobs: importJobs,
 		ActiveArchives: 10_000, ParallelSearches: 100, ParallelExports: 100, SearchResults: searchResults, ExportedResults: 10_000_000, RetentionChanges: 1_000,
 		Secrets: secrets, Tags: tagsPerResource,
 	}
@@ -157,6 +161,8 @@ const (
 	countedAuthorizedPoint = "ingress-point/authorized"
 	countedMTLSPoint       = "ingress-point/mtls"
 	countedArchive         = "archive"
+	countedAddressList     = "address-list"
+	countedImportJob       = "import-job"
 	countedSecret          = "secret"
 	notCounted             = "" // there is no quota for it
 )
@@ -188,6 +194,10 @@ func (l *Limits) quota(counted string) quota {
 		return quota{"authorized_ingress_points", l.AuthorizedIngressPoints}
 	case countedMTLSPoint:
 		return quota{"mtls_ingress_points", l.MTLSIngressPoints}
+	case countedAddressList:
+		return quota{"address_lists", l.AddressLists}
+	case countedImportJob:
+		return quota{"import_jobs", l.ImportJobs}
 	case countedArchive:
 		return quota{"active_archives", l.ActiveArchives}
 	case countedSecret:

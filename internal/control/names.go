@@ -25,6 +25,7 @@ var (
 	kindRelay         = kind{"relay", "relay", "r-", "mailmanager-smtp-relay", "relayId"}
 	kindRuleSet       = kind{"rule-set", "rule set", "rs-", "mailmanager-rule-set", "ruleSetId"}
 	kindTrafficPolicy = kind{"traffic-policy", "traffic policy", "tp-", "mailmanager-traffic-policy", "trafficPolicyId"}
+	kindImportJob     = kind{"import-job", "import job", "job-", "", "jobId"} // has no ARN
 	kindIngressPoint  = kind{"ingress-point", "ingress point", "inp-", "mailmanager-ingress-point", "ingressPointId"}
 	kindAddressList   = kind{"address-list", "address list", "al-", "mailmanager-address-list", "addressListId"}
 	kindArchive       = kind{"archive", "archive", "a-", "mailmanager-archive", "archiveId"}
@@ -34,7 +35,7 @@ var (
 )
 
 // taggable is every kind that has tags.
-var taggable = []kind{kindRelay, kindRuleSet, kindTrafficPolicy, kindIngressPoint, kindArchive, kindAddonSubscription, kindAddonInstance}
+var taggable = []kind{kindRelay, kindRuleSet, kindTrafficPolicy, kindIngressPoint, kindAddressList, kindArchive, kindAddonSubscription, kindAddonInstance}
 
 // Lengths of what follows an id's prefix (Mail Manager, A4).
 const (

@@ -184,6 +184,7 @@ type listing struct {
 	operation string
 	token     *mailmanager.PaginationToken
 	size      int
+	uses      store.Reference // only resources that use this one; zero: all
 }
 
 // defaultPageSize is how many resources a page has when the request does not say (Mail Manager, A2).
@@ -204,7 +205,7 @@ func list[T any](ctx context.Context, c *Control, l listing, show func(store.Res
 		return nil, nil, err
 	}
 	// One more than asked for tells whether there is another page.
-	found, err := c.cfg.Store.List(ctx, store.Page{Scope: l.scope, Kind: l.kind, After: after, N: l.size + 1})
+	found, err := c.cfg.Store.List(ctx, store.Page{Scope: l.scope, Kind: l.kind, After: after, N: l.size + 1, Uses: l.uses})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -86,6 +86,8 @@ func (c *Control) load(ctx context.Context) error {
 		{kindTrafficPolicy, c.loadPolicy},
 		{kindRuleSet, c.loadRuleSet},
 		{kindSecret, c.loadSecret},
+		{kindAddressList, c.loadAddressList},
+		{kindImportJob, c.loadImportJob},
 		{kindIngressPoint, c.loadPoint},
 	}
 	for _, l := range loaders {

@@ -317,6 +317,7 @@ var (
 		{Name: "StartTimestamp", Shape: shapeTimestamp},
 		{Name: "CompletedTimestamp", Shape: shapeTimestamp},
 		{Name: "Error", Shape: shapeErrorMessage},
+		{Name: "FailedItemsUrl", Shape: shapePreSignedUrl},
 	}}
 	shapeGetAddressListRequest = &Shape{Name: "GetAddressListRequest", Kind: KindStructure, Members: []Member{
 		{Name: "AddressListId", Shape: shapeAddressListId, Required: true},

@@ -594,6 +594,7 @@ type GetAddressListImportJobResponse struct {
 	StartTimestamp     *time.Time
 	CompletedTimestamp *time.Time
 	Error              *string
+	FailedItemsUrl     *PreSignedUrl
 }
 
 // GetAddressListRequest is a structure of the API model.

@@ -91,7 +91,8 @@ var uniqueLists = []string{"Recipients", "IngressAddressListArnList", "RuleAddre
 
 // extensions are members that Sluice adds to answers; clients that do not know them drop them (Mail Manager, B19).
 var extensions = map[string][]extension{
-	"GetIngressPointResponse": {{"StatusReason", "String"}, {"Listeners", "StringList"}},
+	"GetIngressPointResponse":         {{"StatusReason", "String"}, {"Listeners", "StringList"}},
+	"GetAddressListImportJobResponse": {{"FailedItemsUrl", "PreSignedUrl"}},
 }
 
 type extension struct{ name, shape string }
