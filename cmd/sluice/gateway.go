@@ -23,6 +23,7 @@ import (
 	"sluice/internal/identity"
 	"sluice/internal/ingress"
 	"sluice/internal/mailmanager"
+	"sluice/internal/objects/files"
 	"sluice/internal/rdns"
 	"sluice/internal/records"
 	"sluice/internal/seal"
@@ -37,6 +38,7 @@ const (
 	masterKeyFile = "master-key"
 	storeFile     = "resources.sqlite"
 	auditFile     = "audit/audit.jsonl"
+	objectsFolder = "objects"
 	spoolFolder   = "spool"
 	traceFolder   = "trace"
 )
@@ -50,6 +52,7 @@ type gateway struct {
 	server *server
 
 	store        *sqlite.Store
+	objects      *files.Store
 	certificates *certs.Certificates
 	records      *records.Log
 	names        *rdns.Names
@@ -159,12 +162,14 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 	if g.authorities, err = s.cfg.loadAuthorities(); err != nil {
 		return err
 	}
+	g.objects = files.New(files.Config{Folder: s.dir.file(objectsFolder), Key: keys.Derive("objects: signed URLs"), URL: s.url, Now: s.now})
 	g.control, err = control.Open(ctx, control.Config{
 		Store: g.store, Seal: keys, Sockets: g.ingress, Now: s.now, Logger: s.log,
 		Profiles: g.profiles, MailDomain: s.cfg.MailDomain,
 		RelayChanged: g.probe,
 		HasAuthority: func(name string) bool { return g.authorities[name] != nil },
 		HasAnalyzer:  s.cfg.hasAnalyzer,
+		Objects:      g.objects, Traffic: g.traffic,
 	})
 	if err != nil {
 		return fmt.Errorf("open the control plane: %w", err)

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/internal/admin"
+	"sluice/internal/control"
+	"sluice/internal/objects/files"
 )
 
 // Limits of the HTTP servers. The size of a body, and how long an operation may take, are awsapi's to bound.
@@ -85,7 +87,24 @@ func loadCertificate(cfg Config) (*tls.Certificate, error) {
 	return &certificate, nil
 }
 
-// apiRoutes is what the API address answers: the pages that need no signature, and the API for everything else.
+// routes is what the API address answers: the pages that need no signature, what signed URLs lead to, and the API for everything
+// else.
+func (g *gateway) routes(ready admin.Readiness, metrics prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(files.Path, g.objects.Handler(files.Uploads{MaxOctets: control.MaxUploadOctets, Admit: g.admitUpload, Log: g.server.log}))
+	mux.Handle("/", apiRoutes(g.api, ready, metrics))
+	return mux
+}
+
+// admitUpload asks the disk, then whoever is to have the file.
+func (g *gateway) admitUpload(ctx context.Context, key string) (done func(), err error) {
+	if _, failing := g.storage.failing(); failing { // why is the operator's to know
+		return nil, errors.New("the server has no room for files now")
+	}
+	return g.control.AdmitUpload(ctx, key)
+}
+
+// apiRoutes is what an address answers beside signed URLs.
 func apiRoutes(api http.Handler, ready admin.Readiness, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", admin.Healthz())

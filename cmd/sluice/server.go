@@ -91,7 +91,7 @@ func (s *server) openWeb() error {
 	if err != nil {
 		return hint(err, "another server may run already; name another address with --api")
 	}
-	s.addWeb(openWeb(listener, certificate, apiRoutes(s.gateway.api, s.readiness(), onAPI), s.log))
+	s.addWeb(openWeb(listener, certificate, s.gateway.routes(s.readiness(), onAPI), s.log))
 	if s.cfg.Admin == "" {
 		return nil
 	}

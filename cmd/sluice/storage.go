@@ -209,6 +209,14 @@ func (g *gateway) probe(key control.Key) {
 	}
 }
 
+// traffic counts what happens to mail.
+func (g *gateway) traffic() uint64 {
+	if m := g.storage.mail.Load(); m != nil {
+		return m.trace.Events()
+	}
+	return 0
+}
+
 // drainMail lets running steps end, once it is clear whether mail was opened at all.
 func (g *gateway) drainMail(ctx context.Context) error {
 	<-g.storage.awaited

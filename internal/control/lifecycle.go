@@ -100,6 +100,7 @@ func (c *Control) maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 			c.sweepSecrets(ctx)
 			c.sweepArchives(ctx)
 			c.sweepImports(ctx)
+			c.sweeper.wake()
 		}
 	}
 }

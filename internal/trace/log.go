@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,6 +61,7 @@ type Log struct {
 	flushes chan chan struct{} // Flush waits for the channel it sends
 	stop    chan struct{}
 	stopped chan struct{}
+	events  atomic.Uint64
 }
 
 // Open opens the log in a directory, which is made when it is not there. What a crash tore off the newest file is cut.
@@ -107,9 +109,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Events is how many events were appended: something happens to mail while it grows.
+func (l *Log) Events() uint64 { return l.events.Load() }
+
 // Append takes an event. It does not wait for a disk: when the writer does not keep up, or after Close, the event is
 // dropped and counted. What the event points to must not be changed any more.
 func (l *Log) Append(e Event) {
+	l.events.Add(1)
 	l.mu.Lock()
 	taken := !l.closed && len(l.pending) < bufferEvents
 	if taken {

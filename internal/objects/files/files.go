@@ -1,5 +1,5 @@
 // Package files keeps objects as files: each is written under another name, synced, and renamed to its own. The file system is
-// injected, so that tests can cut its power. Handler serves the URLs that Sign makes. Start with Open.
+// injected, so that tests can cut its power. Handler serves the URLs that Sign makes. Start with New.
 package files
 
 import (
@@ -41,23 +41,15 @@ type Store struct {
 
 var _ objects.Store = (*Store)(nil)
 
-// Open opens the store, and removes what was being written when the last process ended.
-func Open(cfg Config) (*Store, error) {
+// New returns the store of a folder, and removes what was being written when the last process ended. What the disk does not let it
+// remove waits for the next start; it is never taken for an object.
+func New(cfg Config) *Store {
 	s := &Store{fs: cfg.FS, folder: cfg.Folder, signer: newSigner(cfg)}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
-	temporary := s.fs.PathJoin(s.folder, temporaryFolder)
-	if err := s.fs.RemoveAll(temporary); err != nil {
-		return nil, fmt.Errorf("open the objects in %s: %w", s.folder, err)
-	}
-	if err := s.fs.MkdirAll(temporary, folderMode); err != nil {
-		return nil, fmt.Errorf("open the objects in %s: %w", s.folder, err)
-	}
-	if err := s.sync(s.fs.PathDir(s.folder)); err != nil { // the folder itself may be new
-		return nil, fmt.Errorf("open the objects in %s: %w", s.folder, err)
-	}
-	return s, nil
+	_ = s.fs.RemoveAll(s.fs.PathJoin(s.folder, temporaryFolder))
+	return s
 }
 
 // folderMode of what is made: objects are nobody else's to read.
@@ -69,12 +61,14 @@ func (s *Store) Put(ctx context.Context, key string, content io.Reader) (octets 
 		return 0, err
 	}
 	temporary := s.fs.PathJoin(s.folder, temporaryFolder, rand.Text())
-	octets, err = s.write(temporary, &cancelled{ctx, content})
+	if err = s.fs.MkdirAll(s.fs.PathDir(temporary), folderMode); err == nil {
+		octets, err = s.write(temporary, &cancelled{ctx, content})
+	}
 	if err == nil {
 		err = s.place(temporary, key)
 	}
 	if err != nil {
-		_ = s.fs.Remove(temporary) // the next Open does, if not this
+		_ = s.fs.Remove(temporary) // the next New does, if not this
 		return 0, fmt.Errorf("put the object %s: %w", key, err)
 	}
 	return octets, nil
@@ -105,7 +99,7 @@ func (s *Store) write(name string, content io.Reader) (octets int64, err error) 
 	return octets, errors.Join(err, file.Close())
 }
 
-// place renames a file to that of a key. Both the name and the folders on the way to it are synced.
+// place renames a file to that of a key. The name is synced, and so are the folders on the way to it, which may be new.
 func (s *Store) place(temporary, key string) error {
 	folder := s.fs.PathJoin(s.folder, path.Dir(key))
 	if err := s.fs.MkdirAll(folder, folderMode); err != nil {
@@ -114,8 +108,8 @@ func (s *Store) place(temporary, key string) error {
 	if err := s.fs.Rename(temporary, s.name(key)); err != nil {
 		return err
 	}
-	for ; ; folder = s.fs.PathDir(folder) {
-		if err := s.sync(folder); err != nil || folder == s.folder {
+	for above := s.fs.PathDir(s.folder); ; folder = s.fs.PathDir(folder) {
+		if err := s.sync(folder); err != nil || folder == above {
 			return err
 		}
 	}

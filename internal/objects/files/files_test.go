@@ -25,41 +25,32 @@ import (
 	"sluice/internal/objects/objectstest"
 )
 
-func open(t *testing.T, cfg files.Config) *files.Store {
-	t.Helper()
-	s, err := files.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestContract(t *testing.T) {
 	t.Parallel()
 	t.Run("disk", func(t *testing.T) {
 		t.Parallel()
-		objectstest.Run(t, func(t *testing.T) objects.Store { return open(t, files.Config{Folder: t.TempDir()}) })
+		objectstest.Run(t, func(t *testing.T) objects.Store { return files.New(files.Config{Folder: t.TempDir()}) })
 	})
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		objectstest.Run(t, func(t *testing.T) objects.Store {
-			return open(t, files.Config{FS: vfs.NewMem(), Folder: "objects"})
+			return files.New(files.Config{FS: vfs.NewMem(), Folder: "objects"})
 		})
 	})
 }
 
-func TestOpenForgetsWhatWasBeingWritten(t *testing.T) {
+func TestNewForgetsWhatWasBeingWritten(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	torn := filepath.Join(folder, ".writing", "x")
 	if err := errors.Join(os.Mkdir(filepath.Dir(torn), 0o700), os.WriteFile(torn, []byte("half"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	open(t, files.Config{Folder: folder})
+	files.New(files.Config{Folder: folder})
 	if _, err := os.Stat(torn); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want it gone", err)
 	}
-	if _, err := files.Open(files.Config{Folder: "/dev/null/objects"}); err == nil {
+	if _, err := files.New(files.Config{Folder: "/dev/null/objects"}).Put(t.Context(), "a", strings.NewReader("x")); err == nil {
 		t.Error("got no error where no folder can be")
 	}
 }
@@ -69,7 +60,7 @@ func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
 		disk := vfs.NewCrashableMem()
-		s := open(t, files.Config{FS: disk, Folder: "objects"})
+		s := files.New(files.Config{FS: disk, Folder: "objects"})
 		random := rand.New(rand.NewPCG(seed, 0))
 		want := map[string]string{}
 		for i := range 5 {
@@ -79,7 +70,7 @@ func TestPowerCut(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		after := open(t, files.Config{FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random}), Folder: "objects"})
+		after := files.New(files.Config{FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random}), Folder: "objects"})
 		for key, content := range want {
 			r, _, err := after.Get(t.Context(), key, 0)
 			if err != nil {
@@ -106,7 +97,7 @@ type served struct {
 
 func serve(t *testing.T) *served {
 	s := &served{now: now}
-	s.Store = open(t, files.Config{
+	s.Store = files.New(files.Config{
 		Folder: t.TempDir(), Key: []byte("key"), URL: func() string { return s.URL }, Now: func() time.Time { return s.now },
 	})
 	s.Server = httptest.NewServer(s.Handler(files.Uploads{
@@ -253,7 +244,7 @@ func TestEndlessUpload(t *testing.T) {
 
 func TestSignNeedsAURL(t *testing.T) {
 	t.Parallel()
-	s := open(t, files.Config{Folder: t.TempDir()})
+	s := files.New(files.Config{Folder: t.TempDir()})
 	if signed, err := s.Sign(objects.Get, "a", now); !errors.Is(err, objects.ErrSign) || signed != "" {
 		t.Errorf("got %q, %v, want %v", signed, err, objects.ErrSign)
 	}
