@@ -353,11 +353,13 @@ func masked(a answer, ids map[string]string) answer {
 	for _, placeholder := range slices.SortedFunc(maps.Keys(ids), longest) {
 		a.text = strings.ReplaceAll(a.text, ids[placeholder], placeholder)
 	}
-	a.text = drawn.ReplaceAllString(a.text, "ID")
+	a.text = drawn.ReplaceAllString(lastUsed.ReplaceAllString(a.text, ""), "ID")
 	return a
 }
 
-var drawn = regexp.MustCompile(`"(DeletionDate|Took)":[0-9.eE+-]+|"RandomPassword":.*|"(LastUsed|LastAccessedDate)":[^,}]*|[a-z0-9]{24,}|[0-9a-f]{8}-[0-9a-f-]{27}`)
+var lastUsed = regexp.MustCompile(`,"(LastUsed|LastAccessedDate)":[^,}]*`)
+
+var drawn = regexp.MustCompile(`"(DeletionDate|Took)":[0-9.eE+-]+|"RandomPassword":.*|[a-z0-9]{24,}|[0-9a-f]{8}-[0-9a-f-]{27}`)
 
 // all is everything that A can read of what it has.
 func (v *tenants) all(owner person) string {

@@ -53,8 +53,9 @@ var operators = map[string]operator{
 // texts compiles operands that are compared as strings.
 func texts(k patternKind) func(compiler, string) (operand, error) {
 	return func(c compiler, text string) (operand, error) {
-		k.variables = c.variables
-		p, err := compilePattern(text, k)
+		own := k // the table is everybody's
+		own.variables = c.variables
+		p, err := compilePattern(text, own)
 		return &p, err
 	}
 }

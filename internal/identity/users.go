@@ -63,12 +63,19 @@ func (u *user) show() User {
 	shown := User{Name: u.ID, Created: u.created, Policies: slices.Clone(u.record.Policies)}
 	for i, stored := range u.record.Keys {
 		state := KeyState{ID: stored.ID, Created: stored.Created, Inactive: stored.Inactive}
-		if used := time.Unix(u.keys[i].used.Load(), 0).UTC(); used.After(stored.Created) {
-			state.Used = used.Truncate(usageInterval)
+		if used := u.keys[i].used.Load(); used > 0 {
+			state.Used = latest(time.Unix(used, 0).UTC().Truncate(usageInterval), stored.Created)
 		}
 		shown.Keys = append(shown.Keys, state)
 	}
 	return shown
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // List returns the users of an account by name.
