@@ -2,7 +2,6 @@ package conform
 
 // What operations wait for that are not implemented.
 const (
-	dueLists  = "with address lists"
 	dueSearch = "with searches and exports of archives"
 )
 
@@ -36,19 +35,19 @@ var operations = []Operation{
 	{Resource: "tags", Name: "TagResource"},
 	{Resource: "tags", Name: "UntagResource"},
 
-	{Resource: "address list", Name: "CreateAddressList", Due: dueLists},
-	{Resource: "address list", Name: "CreateAddressListImportJob", Due: dueLists},
-	{Resource: "address list", Name: "DeleteAddressList", Due: dueLists},
-	{Resource: "address list", Name: "DeregisterMemberFromAddressList", Due: dueLists},
-	{Resource: "address list", Name: "GetAddressList", Due: dueLists},
-	{Resource: "address list", Name: "GetAddressListImportJob", Due: dueLists},
-	{Resource: "address list", Name: "GetMemberOfAddressList", Due: dueLists},
-	{Resource: "address list", Name: "ListAddressListImportJobs", Due: dueLists},
-	{Resource: "address list", Name: "ListAddressLists", Due: dueLists},
-	{Resource: "address list", Name: "ListMembersOfAddressList", Due: dueLists},
-	{Resource: "address list", Name: "RegisterMemberToAddressList", Due: dueLists},
-	{Resource: "address list", Name: "StartAddressListImportJob", Due: dueLists},
-	{Resource: "address list", Name: "StopAddressListImportJob", Due: dueLists},
+	{Resource: "address list", Name: "CreateAddressList"},
+	{Resource: "address list", Name: "CreateAddressListImportJob"},
+	{Resource: "address list", Name: "DeleteAddressList"},
+	{Resource: "address list", Name: "DeregisterMemberFromAddressList"},
+	{Resource: "address list", Name: "GetAddressList"},
+	{Resource: "address list", Name: "GetAddressListImportJob"},
+	{Resource: "address list", Name: "GetMemberOfAddressList"},
+	{Resource: "address list", Name: "ListAddressListImportJobs"},
+	{Resource: "address list", Name: "ListAddressLists"},
+	{Resource: "address list", Name: "ListMembersOfAddressList"},
+	{Resource: "address list", Name: "RegisterMemberToAddressList"},
+	{Resource: "address list", Name: "StartAddressListImportJob"},
+	{Resource: "address list", Name: "StopAddressListImportJob"},
 
 	{Resource: "archive", Name: "CreateArchive"},
 	{Resource: "archive", Name: "DeleteArchive"},

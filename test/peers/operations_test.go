@@ -38,6 +38,14 @@ func TestArchives(t *testing.T) {
 	play(t, "archives")
 }
 
+func TestAddressLists(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "CreateAddressList", "GetAddressList", "ListAddressLists", "DeleteAddressList", "RegisterMemberToAddressList",
+		"GetMemberOfAddressList", "ListMembersOfAddressList", "DeregisterMemberFromAddressList", "CreateAddressListImportJob", "GetAddressListImportJob",
+		"ListAddressListImportJobs", "StartAddressListImportJob", "StopAddressListImportJob", "A12", "F13")
+	play(t, "address_lists")
+}
+
 func TestAddons(t *testing.T) {
 	t.Parallel()
 	conform.Check(t, "CreateAddonSubscription", "GetAddonSubscription", "ListAddonSubscriptions", "DeleteAddonSubscription",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,9 +20,12 @@ import (
 // A scenario is calls that build on each other, as a list in testdata/scenarios. Every client makes them, in a region of
 // its own, so that a new operation is a few lines of JSON.
 
-// step is one call, and what is to come of it.
+// step is one call, and what is to come of it; or a file that is put where a signed URL says, as curl -T would.
 type step struct {
-	What     string            `json:"what"` // when it is not plain
+	Put      string            `json:"put"`     // the URL, in place of a call
+	Content  string            `json:"content"` // of the file
+	Rows     int               `json:"rows"`    // further rows of it, each an address of its own
+	What     string            `json:"what"`    // when it is not plain
 	Call     string            `json:"call"`
 	Input    map[string]any    `json:"input"`
 	PageSize int               `json:"page_size"` // not 0: by the client's paginator, all pages
@@ -101,6 +105,10 @@ type player struct {
 
 func (p *player) step(t *testing.T, title string, s step) {
 	t.Helper()
+	if s.Put != "" {
+		put(t, p.resolve(s.Put).(string), s.Content+rows(s.Rows))
+		return
+	}
 	c := call{Operation: s.Call, Input: p.resolve(s.Input).(map[string]any), PageSize: s.PageSize}
 	wrong := ""
 	try := func() bool {
@@ -116,6 +124,32 @@ func (p *player) step(t *testing.T, title string, s step) {
 		harness.Eventually(t, title, try)
 	} else if !try() {
 		t.Fatalf("%s: %s", title, wrong)
+	}
+}
+
+// rows are rows of a file that fills an address list.
+func rows(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "user%d@example.com\n", i)
+	}
+	return text.String()
+}
+
+// put puts a file.
+func put(t *testing.T, url, content string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("put %s: %s", url, response.Status)
 	}
 }
 
@@ -246,7 +280,7 @@ func TestEveryOperationIsPlayed(t *testing.T) {
 	played, paged := map[string]bool{}, map[string]bool{}
 	for _, file := range files {
 		for _, s := range readScenario(t, strings.TrimSuffix(filepath.Base(file), ".json")) {
-			if s.Refused == "" {
+			if s.Refused == "" && s.Put == "" {
 				played[s.Call], paged[s.Call] = true, paged[s.Call] || s.PageSize > 0
 			}
 		}
