@@ -104,6 +104,9 @@ func (r *run) list(l listing) {
 	go func() {
 		defer close(done)
 		for ; ctx.Err() == nil; changes.Add(1) {
+			if l.remove == "" && changes.Load() == lasting {
+				return // what stays for ever would come faster than it is listed
+			}
 			if len(leave) > 0 {
 				maker.remove(leave[0])
 				leave = leave[1:]
