@@ -117,7 +117,9 @@ func (w *dsnWriter) take() []byte {
 func (w *dsnWriter) line(text string) { w.out = append(append(w.out, text...), "\r\n"...) }
 
 // field writes a field, folded. Whatever the value is, it is one field.
-func (w *dsnWriter) field(name, value string) { w.line(foldLine(name + ": " + w.clean(value))) }
+func (w *dsnWriter) field(name, value string) {
+	w.line(foldLine(name + ": " + cut(w.clean(value), maxTextOctets)))
+}
 
 // date writes a field with a date, or none for the zero time.
 func (w *dsnWriter) date(name string, when time.Time) {
