@@ -353,5 +353,9 @@ func TestAClosedPointStaysBound(t *testing.T) {
 			_, _, err = conn.ReadResponse(step.code)
 			return err == nil
 		})
+		harness.Eventually(t, "the point can be changed again", func() bool { // sessions see a change before it is over
+			point, err := apiOf(s).GetIngressPoint(t.Context(), &mailmanager.GetIngressPointInput{IngressPointId: points.IngressPoints[0].IngressPointId})
+			return err == nil && point.Status == types.IngressPointStatus(step.state)
+		})
 	}
 }
