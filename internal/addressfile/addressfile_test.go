@@ -17,7 +17,7 @@ import (
 
 // read is all rows of a file, each as "number address" or "number !problem", and what the last of them was followed by.
 func read(format addressfile.Format, file io.Reader) (rows []string, err error) {
-	r := addressfile.NewReader(format, file)
+	r := addressfile.NewReader(format, file, addressfile.Place{})
 	for {
 		row, err := r.Next()
 		if err != nil {
@@ -90,6 +90,8 @@ func TestRows(t *testing.T) {
 					t.Errorf("%s: got %.300q, %v, want %.300q", name, got, err, test.want)
 				}
 			}
+			rows, err := checkRows(t, test.format, strings.NewReader(test.file))
+			compareResumed(t, test.format, []byte(test.file), fmt.Sprint(rows, err))
 		})
 	}
 }
@@ -210,12 +212,13 @@ func FuzzRows(f *testing.F) {
 			if format == addressfile.JSON {
 				compareJSON(t, file, rows, err)
 			}
+			compareResumed(t, format, file, fmt.Sprint(rows, err))
 		}
 	})
 }
 
 func checkRows(t *testing.T, format addressfile.Format, file io.Reader) (rows []addressfile.Row, err error) {
-	r := addressfile.NewReader(format, file)
+	r := addressfile.NewReader(format, file, addressfile.Place{})
 	for last := 0; ; {
 		row, err := r.Next()
 		if err != nil {
@@ -226,6 +229,22 @@ func checkRows(t *testing.T, format addressfile.Format, file io.Reader) (rows []
 		}
 		last = row.Number
 		rows = append(rows, row)
+	}
+}
+
+// compareResumed holds that a file that is closed and opened again after every row is read as one that is not.
+func compareResumed(t *testing.T, format addressfile.Format, file []byte, want string) {
+	var rows []addressfile.Row
+	for at := (addressfile.Place{}); ; {
+		r := addressfile.NewReader(format, bytes.NewReader(file[at.Offset:]), at)
+		row, err := r.Next()
+		if err != nil {
+			if got := fmt.Sprint(rows, err); got != want {
+				t.Errorf("%s: got %s and row by row %s", format, want, got)
+			}
+			return
+		}
+		rows, at = append(rows, row), r.Place()
 	}
 }
 

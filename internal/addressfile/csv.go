@@ -21,6 +21,10 @@ type csvReader struct {
 	row    [MaxRowOctets]byte
 }
 
+func (c *csvReader) place() Place {
+	return Place{Offset: c.in.offset, Row: c.line, Titled: c.titled, Column: c.column}
+}
+
 func (c *csvReader) next() (Row, error) {
 	for {
 		text, long, err := c.readLine()

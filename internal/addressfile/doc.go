@@ -59,24 +59,49 @@ type SyntaxError struct {
 // Error implements error.
 func (e *SyntaxError) Error() string { return fmt.Sprintf("at octet %d: %s", e.Offset, e.Why) }
 
+// Place is a place in a file, between two rows, and what must be known there to read on. It may be kept as JSON.
+type Place struct {
+	Offset int64 // octets before the place; 0: the beginning of the file
+	Row    int   // number of the row that was read last, or of the line in CSV
+	Titled bool  `json:",omitempty"` // CSV: there is a header
+	Column int   `json:",omitempty"` // CSV: of the addresses, in a file with a header
+	Object bool  `json:",omitempty"` // JSON: the list is a member of an object
+}
+
 // Reader reads the rows of a file, each once, in their order.
 type Reader struct {
-	next func() (Row, error)
+	rows rows
 	err  error
 }
 
-// NewReader returns a reader of a file. For a format that there is not, its first row is an error.
-func NewReader(format Format, file io.Reader) *Reader {
-	in := &input{r: bufio.NewReaderSize(file, 64<<10)}
+// rows are those of a file in one format.
+type rows interface {
+	next() (Row, error)
+	place() Place
+}
+
+// unknown is a format that there is not.
+type unknown Format
+
+func (u unknown) next() (Row, error) { return Row{}, fmt.Errorf("there is no format %q", string(u)) }
+func (unknown) place() Place         { return Place{} }
+
+// NewReader returns a reader that reads on from a place in a file; file begins at that place. For a format that there is not, the
+// first row is an error.
+func NewReader(format Format, file io.Reader, from Place) *Reader {
+	in := &input{r: bufio.NewReaderSize(file, 64<<10), offset: from.Offset}
 	switch format {
 	case CSV:
-		return &Reader{next: (&csvReader{in: in}).next}
+		return &Reader{rows: &csvReader{in: in, line: from.Row, titled: from.Titled, column: from.Column}}
 	case JSON:
-		return &Reader{next: (&jsonReader{in: in}).next}
+		return &Reader{rows: &jsonReader{in: in, number: from.Row, object: from.Object}}
 	default:
-		return &Reader{err: fmt.Errorf("there is no format %q", format)}
+		return &Reader{rows: unknown(format)}
 	}
 }
+
+// Place is where the row begins that Next returns next. It is no place to read on from when Next has returned an error.
+func (r *Reader) Place() Place { return r.rows.place() }
 
 // Next returns the next row, io.EOF after the last, a *SyntaxError, or what reading the file failed with; an error is returned
 // again by every further call.
@@ -85,7 +110,7 @@ func (r *Reader) Next() (Row, error) {
 		return Row{}, r.err
 	}
 	var row Row
-	if row, r.err = r.next(); r.err != nil {
+	if row, r.err = r.rows.next(); r.err != nil {
 		return Row{}, r.err
 	}
 	return row, nil

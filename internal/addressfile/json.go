@@ -21,6 +21,10 @@ type jsonReader struct {
 // items is the member of an object that is the list.
 const items = "items"
 
+func (j *jsonReader) place() Place {
+	return Place{Offset: j.in.offset, Row: j.number, Object: j.object}
+}
+
 func (j *jsonReader) next() (Row, error) {
 	if j.number == 0 {
 		if err := j.findList(); err != nil {

@@ -23,6 +23,9 @@ func (c *Control) Quiet() {
 	}
 }
 
+// ChunkRows is how many rows the chunks of imports have that start from now on. None may be running.
+func (c *Control) ChunkRows(n int) { c.imports.chunk = n }
+
 // Maintain runs the recurring duties on ticks of the caller's.
 func (c *Control) Maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 	c.maintain(ctx, retry, sweep)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"sluice/internal/objects"
@@ -31,6 +33,35 @@ func (f *failedRows) add(number int, why string) {
 		return
 	}
 	f.reasons = append(f.reasons, failedRow{number, why})
+}
+
+// load reads the list that a job has left, as far as the job is done; what it said of rows behind that will be found again.
+func (f *failedRows) load(ctx context.Context, from objects.Store, key string, job *importRecord) error {
+	if job.Failed == 0 {
+		return nil
+	}
+	file, _, err := from.Get(ctx, key, 0)
+	if errors.Is(err, objects.ErrNotFound) {
+		return nil // it has expired
+	}
+	if err != nil {
+		return fmt.Errorf("read the bad rows: %w", err)
+	}
+	defer file.Close() // it is only read
+	rows := csv.NewReader(file)
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			f.more = int(job.Failed) > len(f.reasons)
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the bad rows: %w", err)
+		}
+		if number, err := strconv.Atoi(row[0]); err == nil && number <= job.Place.File.Row { // neither the header nor the last line
+			f.add(number, row[1])
+		}
+	}
 }
 
 // put writes the list, as CSV with a header.

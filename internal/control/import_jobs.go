@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/internal/addressfile"
 	"sluice/internal/mailmanager"
 	"sluice/internal/objects"
 	"sluice/internal/store"
@@ -42,12 +43,11 @@ type importRecord struct {
 	Place     importPlace
 }
 
-// importPlace is how far a job is in its file. The file is read from its beginning each time; what was brought in is not
-// brought in again.
+// importPlace is how far a job is in its file: behind the last chunk that is done, and in the chunk after it.
 type importPlace struct {
-	ChunkRows int    // rows of a chunk, whose members are brought in in the order of their keys
-	Rows      int    // of the chunks that are done
-	Imported  int32  // of them
+	ChunkRows int // rows of a chunk, whose members are brought in in the order of their keys
+	File      addressfile.Place
+	Imported  int32  // of the chunks that are done
 	After     string `json:",omitempty"` // the last key of the chunk behind them that was brought in
 }
 
@@ -211,9 +211,9 @@ func (c *Control) startImportJob(ctx context.Context, scope Scope, in *mailmanag
 			return nil, mailmanager.Errorf(mailmanager.CodeConflict, "Another import job of the address list %s is running", list.ID)
 		}
 		now := c.now()
-		record.Status, record.Place.ChunkRows = mailmanager.ImportJobStatusProcessing, chunkRows(record.Place)
+		record.Status = mailmanager.ImportJobStatusProcessing
 		if record.Started == nil {
-			record.Started = &now
+			record.Started, record.Place.ChunkRows = &now, c.imports.chunk
 		}
 		return func() { c.imports.add(importTask{job: key, list: list, since: now}) }, nil
 	})

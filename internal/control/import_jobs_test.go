@@ -2,11 +2,15 @@ package control_test
 
 import (
 	"context"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -17,6 +21,7 @@ import (
 	"sluice/internal/mailmanager"
 	"sluice/internal/objects"
 	"sluice/internal/objects/files"
+	"sluice/test/harness"
 )
 
 // slowObjects are objects of which reading waits at a gate, when there is one.
@@ -236,6 +241,102 @@ func TestRunningJob(t *testing.T) {
 	wantCode(t, p.refused(home, "StartAddressListImportJob", startJob(first)), mailmanager.CodeConflict, "COMPLETED")
 	do[mailmanager.DeleteAddressListResponse](p, "DeleteAddressList", deleteAddressList(list))
 	wantCode(t, p.refused(home, "StartAddressListImportJob", startJob(second)), mailmanager.CodeResourceNotFound)
+}
+
+// brokenObjects are objects whose files cannot be read beyond an octet, when there is one. They note from where files are read.
+type brokenObjects struct {
+	objects.Store
+	mu    sync.Mutex
+	end   int64 // 0: of the file
+	froms []int64
+}
+
+// Get implements objects.Store.
+func (b *brokenObjects) Get(ctx context.Context, key string, from int64) (io.ReadCloser, objects.Info, error) {
+	file, info, err := b.Store.Get(ctx, key, from)
+	if err != nil || !strings.HasSuffix(key, "/file") {
+		return file, info, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.froms = append(b.froms, from)
+	if b.end == 0 {
+		return file, info, nil
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(file, b.end-from), iotest.ErrReader(io.ErrClosedPipe)), file}, info, nil
+}
+
+// TestImportGoesOn breaks off in the third chunk of a file. The job that goes on reads the chunks that are done no more, and lists
+// the bad rows of all, each once.
+func TestImportGoesOn(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "F13")
+	for format, parts := range map[mailmanager.ImportDataType][2]string{"CSV": {"name,address\n", "\n"}, "JSON": {`{"version":1,"items":[`, `]}`}} {
+		t.Run(string(format), func(t *testing.T) {
+			t.Parallel()
+			broken := &brokenObjects{}
+			p := newPlane(t, withObjects(t, nil), func(c *control.Config) { broken.Store, c.Objects = c.Objects, broken })
+			p.ChunkRows(4)
+			rows, separator := []string{`N,a@example.org`, `N,b@example.org`, `N,no address`, `N,c@example.org`, `N,d@example.org`, `N,`, `N,e@example.org`, `N,f@example.org`, `N,no address`, `N,g@example.org`}, "\n"
+			if format == "JSON" {
+				separator = ","
+				for i, row := range rows {
+					rows[i] = `{"address":"` + strings.TrimPrefix(row, "N,") + `"}`
+				}
+			}
+			half := parts[0] + strings.Join(rows[:8], separator)
+			list := p.addressList("list")
+			id := p.importJob(list, format)
+			p.upload(id, parts[0]+strings.Join(rows, separator)+parts[1])
+			broken.end = int64(len(half)) + 20 // in the row after next
+			p.start(id)
+			harness.Eventually(t, "two chunks are done", func() bool { return *p.job(id).FailedItemsCount == 2 })
+			if job := p.job(id); *job.ImportedItemsCount != 6 || *job.Status != mailmanager.ImportJobStatusProcessing {
+				t.Errorf("got %s", text(t, job))
+			}
+			broken.mu.Lock()
+			broken.end = 0
+			broken.mu.Unlock()
+			p.restart()
+			p.Start(t.Context())
+			if job := p.ended(id); *job.Status != mailmanager.ImportJobStatusCompleted || *job.ImportedItemsCount != 7 || *job.FailedItemsCount != 3 {
+				t.Errorf("got %s", text(t, job))
+			}
+			if got := strings.Join(p.members(list, "", 10), ","); got != "a@example.org,b@example.org,c@example.org,d@example.org,e@example.org,f@example.org,g@example.org" {
+				t.Errorf("got the members %s", got)
+			}
+			if last := broken.froms[len(broken.froms)-1]; last < int64(len(half)) {
+				t.Errorf("the file was read from octets %d, want from %d on", broken.froms, len(half))
+			}
+			if got, want := p.badRows(id), badRowsWanted[format]; !slices.Equal(got, want) {
+				t.Errorf("got the bad rows %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// badRowsWanted are the numbers of the bad rows: in CSV those of the lines.
+var badRowsWanted = map[mailmanager.ImportDataType][]string{"CSV": {"4", "7", "10"}, "JSON": {"3", "6", "9"}}
+
+// badRows are the numbers of the bad rows that a job lists.
+func (p *plane) badRows(id string) (numbers []string) {
+	p.Helper()
+	file, _, err := p.config.Objects.Get(p.Context(), strings.TrimSuffix(uploadKey(id), "file")+"failed.csv", 0)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		p.Fatal(err)
+	}
+	for _, row := range rows[1:] {
+		numbers = append(numbers, row[0])
+	}
+	return numbers
 }
 
 // TestUploadURL: a URL stays what it was, also when its time is over, and the job is listed with it.

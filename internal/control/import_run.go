@@ -28,14 +28,6 @@ const (
 	importRetry = 5 * time.Second
 )
 
-// chunkRows is the size of a job's chunks: as it began.
-func chunkRows(place importPlace) int {
-	if place.ChunkRows > 0 {
-		return place.ChunkRows
-	}
-	return rowsOfAChunk
-}
-
 // importFailure ends a job as FAILED.
 type importFailure struct{ why string }
 
@@ -144,9 +136,9 @@ type importRun struct {
 	list    store.Key
 	pacer   *pacer
 	failed  failedRows
-	rows    int            // that were read
-	chunk   []store.Member // of the rows behind those that are done
-	skipped int32          // rows of the chunk without an address
+	rows    int            // of the chunk
+	chunk   []store.Member // of those rows
+	skipped int32          // those without an address
 }
 
 // begin reads the job.
@@ -158,9 +150,13 @@ func (run *importRun) begin(ctx context.Context, job store.Key) (err error) {
 	return err
 }
 
-// fill brings in what is in the job's file and was not brought in yet.
+// fill brings in what is in the job's file behind the chunks that are done.
 func (run *importRun) fill(ctx context.Context) error {
-	file, _, err := run.c.cfg.Objects.Get(ctx, jobObject(run.r.Key, uploadName), 0)
+	if err := run.failed.load(ctx, run.c.cfg.Objects, jobObject(run.r.Key, failedRowsName), &run.record); err != nil {
+		return err
+	}
+	from := run.record.Place.File
+	file, _, err := run.c.cfg.Objects.Get(ctx, jobObject(run.r.Key, uploadName), from.Offset)
 	if errors.Is(err, objects.ErrNotFound) {
 		return &importFailure{"No file was uploaded, or it has expired"}
 	}
@@ -168,15 +164,15 @@ func (run *importRun) fill(ctx context.Context) error {
 		return err
 	}
 	defer file.Close() // it is only read
-	rows := addressfile.NewReader(addressfile.Format(run.record.Format), file)
+	rows := addressfile.NewReader(addressfile.Format(run.record.Format), file, from)
 	for {
 		row, err := rows.Next()
 		if err != nil {
-			return run.finish(ctx, err)
+			return run.finish(ctx, rows.Place(), err)
 		}
 		run.take(row)
-		if run.rows-run.record.Place.Rows == run.record.Place.ChunkRows {
-			err = run.bringChunk(ctx)
+		if run.rows == run.record.Place.ChunkRows {
+			err = run.bringChunk(ctx, rows.Place())
 		} else if run.rows%readRows == 0 {
 			err = run.pacer.lap(ctx)
 		}
@@ -187,12 +183,12 @@ func (run *importRun) fill(ctx context.Context) error {
 }
 
 // finish brings in the last rows. end is why there are no more.
-func (run *importRun) finish(ctx context.Context, end error) error {
+func (run *importRun) finish(ctx context.Context, at addressfile.Place, end error) error {
 	var wrong *addressfile.SyntaxError
 	if end != io.EOF && !errors.As(end, &wrong) {
 		return fmt.Errorf("read the file: %w", end)
 	}
-	if err := run.bringChunk(ctx); err != nil {
+	if err := run.bringChunk(ctx, at); err != nil {
 		return err
 	}
 	if wrong != nil {
@@ -201,20 +197,16 @@ func (run *importRun) finish(ctx context.Context, end error) error {
 	return nil
 }
 
-// take takes a row into the chunk, unless it was brought in before.
+// take takes a row into the chunk.
 func (run *importRun) take(row addressfile.Row) {
 	run.rows++
 	entry, problem := readRow(row)
 	if problem != "" {
 		run.failed.add(row.Number, problem)
-	}
-	switch {
-	case run.rows <= run.record.Place.Rows:
-	case problem != "":
 		run.skipped++
-	default:
-		run.chunk = append(run.chunk, store.Member{Key: entry.Key(), Text: row.Address})
+		return
 	}
+	run.chunk = append(run.chunk, store.Member{Key: entry.Key(), Text: row.Address})
 }
 
 // readRow is what a list has of a row, or why it has nothing.
@@ -233,14 +225,14 @@ func readRow(row addressfile.Row) (entry addresslist.Entry, problem string) {
 	return entry, ""
 }
 
-// bringChunk brings in the members of the chunk, in the order of their keys, and begins the next.
-func (run *importRun) bringChunk(ctx context.Context) error {
-	done := run.record
-	done.Place = importPlace{ChunkRows: done.Place.ChunkRows, Rows: run.rows, Imported: done.Place.Imported + int32(len(run.chunk))}
-	done.Imported, done.Failed = done.Place.Imported, done.Failed+run.skipped
-	if run.rows <= run.record.Place.Rows {
-		return nil // the file has no more rows than were brought in before
+// bringChunk brings in the members of the chunk, in the order of their keys, and begins the next, which begins at a place.
+func (run *importRun) bringChunk(ctx context.Context, at addressfile.Place) error {
+	if run.rows == 0 {
+		return nil // the file ended with the chunk before
 	}
+	done := run.record
+	done.Place = importPlace{ChunkRows: done.Place.ChunkRows, File: at, Imported: done.Place.Imported + int32(len(run.chunk))}
+	done.Imported, done.Failed = done.Place.Imported, done.Failed+run.skipped
 	for batch := range slices.Chunk(run.sortChunk(), batchMembers) {
 		if err := run.bring(ctx, batch); err != nil {
 			return err
@@ -251,7 +243,7 @@ func (run *importRun) bringChunk(ctx context.Context) error {
 			return err
 		}
 	}
-	run.chunk, run.skipped = run.chunk[:0], 0
+	run.rows, run.chunk, run.skipped = 0, run.chunk[:0], 0
 	return run.save(ctx, done)
 }
 

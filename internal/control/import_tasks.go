@@ -23,6 +23,7 @@ type importTasks struct {
 	starts sync.Mutex
 
 	woken chan struct{} // has room for one: there is something to do
+	chunk int           // rows of the chunks of a job that starts
 
 	mu      sync.Mutex
 	tasks   map[store.Key]importTask
@@ -32,6 +33,7 @@ type importTasks struct {
 }
 
 func (t *importTasks) init() {
+	t.chunk = rowsOfAChunk
 	t.woken = make(chan struct{}, 1)
 	t.tasks, t.uploads = map[store.Key]importTask{}, map[store.Key]int{}
 }
