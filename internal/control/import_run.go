@@ -156,7 +156,7 @@ func (run *importRun) fill(ctx context.Context) error {
 		return err
 	}
 	from := run.record.Place.File
-	file, _, err := run.c.cfg.Objects.Get(ctx, jobObject(run.r.Key, uploadName), from.Offset)
+	file, info, err := run.c.cfg.Objects.Get(ctx, jobObject(run.r.Key, uploadName), from.Offset)
 	if errors.Is(err, objects.ErrNotFound) {
 		return &importFailure{"No file was uploaded, or it has expired"}
 	}
@@ -164,6 +164,8 @@ func (run *importRun) fill(ctx context.Context) error {
 		return err
 	}
 	defer file.Close() // it is only read
+	run.c.cfg.Logger.Info("import reads its file", "account", run.r.Account, "region", run.r.Region, "job_id", run.r.ID,
+		"from_octet", from.Offset, "octets", info.Octets)
 	rows := addressfile.NewReader(addressfile.Format(run.record.Format), file, from)
 	for {
 		row, err := rows.Next()
