@@ -169,7 +169,7 @@ func (g *gateway) openControl(ctx context.Context) (err error) {
 		RelayChanged: g.probe,
 		HasAuthority: func(name string) bool { return g.authorities[name] != nil },
 		HasAnalyzer:  s.cfg.hasAnalyzer,
-		Objects:      g.objects, Traffic: g.traffic,
+		Objects:      g.objects, Traffic: g.traffic, Registerer: s.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("open the control plane: %w", err)

@@ -88,24 +88,17 @@ func (c *Control) deleteAddressList(ctx context.Context, scope Scope, in *mailma
 	return &mailmanager.DeleteAddressListResponse{}, nil
 }
 
-// loadPage is how many members are read at once when a list is loaded.
-const loadPage = 10_000
+// listLoads is how many lists are loaded at once: what the embedded store reads at once.
+const listLoads = 4
 
-// loadAddressList brings all members of a list into memory, page by page.
+// loadAddressList brings all members of a list into memory.
 func (c *Control) loadAddressList(ctx context.Context, r store.Resource) error {
 	l := addresslist.New()
-	for page := (store.MemberPage{Owner: r.Key, N: loadPage}); ; {
-		found, err := c.cfg.Store.Members(ctx, page)
+	for key, err := range c.cfg.Store.MemberKeys(ctx, r.Key) {
 		if err != nil {
 			return fmt.Errorf("load the members: %w", err)
 		}
-		for i := range found {
-			l.Add(addresslist.FromKey(found[i].Key))
-		}
-		if len(found) < loadPage {
-			break
-		}
-		page.After = found[len(found)-1].Text
+		l.Add(addresslist.FromKey(key))
 	}
 	c.lists.store(snapshotKey(r.Key), l)
 	return nil

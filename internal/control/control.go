@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sluice/internal/awsapi"
 	"sluice/internal/mailmanager"
 	"sluice/internal/objects"
@@ -56,6 +58,8 @@ type Config struct {
 	HasAuthority func(name string) bool
 	// HasAnalyzer reports whether the configuration names an analyzer for that add-on; nil: it names none.
 	HasAnalyzer func(addonName string) bool
+	// Registerer takes the metrics; nil: there are none.
+	Registerer prometheus.Registerer
 }
 
 // Control carries out the operations and is the Snapshot of what they made. All methods are safe for concurrent use.
@@ -97,6 +101,9 @@ func Open(ctx context.Context, cfg Config) (*Control, error) {
 	c.sweeper.init()
 	if err := c.load(ctx); err != nil {
 		return nil, fmt.Errorf("load the resources: %w", err)
+	}
+	if err := c.registerMetrics(cfg.Registerer); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

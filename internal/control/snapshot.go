@@ -6,6 +6,8 @@ import (
 	"iter"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"sluice/internal/addresslist"
 	"sluice/internal/store"
 )
@@ -76,22 +78,27 @@ func (t *table[V]) all() iter.Seq[*V] {
 	}
 }
 
+// loader brings the resources of a kind into the snapshot.
+type loader struct {
+	kind   kind
+	load   func(context.Context, store.Resource) error
+	atOnce int
+}
+
 // load fills the snapshot from the store.
 func (c *Control) load(ctx context.Context) error {
-	loaders := []struct {
-		kind kind
-		load func(context.Context, store.Resource) error
-	}{
-		{kindRelay, c.loadRelay},
-		{kindTrafficPolicy, c.loadPolicy},
-		{kindRuleSet, c.loadRuleSet},
-		{kindSecret, c.loadSecret},
-		{kindAddressList, c.loadAddressList},
-		{kindImportJob, c.loadImportJob},
-		{kindIngressPoint, c.loadPoint},
+	const one = 1
+	loaders := []loader{
+		{kindRelay, c.loadRelay, one},
+		{kindTrafficPolicy, c.loadPolicy, one},
+		{kindRuleSet, c.loadRuleSet, one},
+		{kindSecret, c.loadSecret, one},
+		{kindAddressList, c.loadAddressList, listLoads},
+		{kindImportJob, c.loadImportJob, one},
+		{kindIngressPoint, c.loadPoint, one},
 	}
 	for _, l := range loaders {
-		if err := c.loadKind(ctx, l.kind, l.load); err != nil {
+		if err := c.loadKind(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -99,23 +106,25 @@ func (c *Control) load(ctx context.Context) error {
 }
 
 // loadKind loads every resource of a kind. One that cannot be used does not keep the others from being served.
-func (c *Control) loadKind(ctx context.Context, k kind, load func(context.Context, store.Resource) error) error {
+func (c *Control) loadKind(ctx context.Context, l loader) error {
 	var found []store.Resource // the store must not be called while it yields
-	for r, err := range c.cfg.Store.All(ctx, k.store) {
+	for r, err := range c.cfg.Store.All(ctx, l.kind.store) {
 		if err != nil {
-			return fmt.Errorf("read every %s: %w", k.noun, err)
+			return fmt.Errorf("read every %s: %w", l.kind.noun, err)
 		}
 		found = append(found, r)
 	}
+	var loads errgroup.Group
+	loads.SetLimit(l.atOnce)
 	for _, r := range found {
-		if err := load(ctx, r); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
+		loads.Go(func() error {
+			if err := l.load(ctx, r); err != nil && ctx.Err() == nil {
+				c.cfg.Logger.Error("resource cannot be used", "kind", l.kind.noun, "account", r.Account, "region", r.Region, "id", r.ID, "error", err)
 			}
-			c.cfg.Logger.Error("resource cannot be used", "kind", k.noun, "account", r.Account, "region", r.Region, "id", r.ID, "error", err)
-		}
+			return ctx.Err()
+		})
 	}
-	return nil
+	return loads.Wait()
 }
 
 func (c *Control) loadRelay(ctx context.Context, r store.Resource) error {

@@ -195,6 +195,10 @@ type Store interface {
 	Member(ctx context.Context, owner Key, member string) (Member, error)
 	// Members returns a page of members. What is no resource has none.
 	Members(ctx context.Context, page MemberPage) ([]Member, error)
+	// MemberKeys yields the keys of all members of a resource, in no particular order and without holding them all; an error,
+	// such as that of a context which ended meanwhile, is the last thing it yields. What is no resource has none. The loop must
+	// not call the Store.
+	MemberKeys(ctx context.Context, owner Key) iter.Seq2[string, error]
 	// SweepMembers frees the room of up to n members of resources that were deleted, and reports whether there are more.
 	SweepMembers(ctx context.Context, n int) (more bool, err error)
 

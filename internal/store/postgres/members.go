@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,6 +73,18 @@ func (s *Store) Members(ctx context.Context, p store.MemberPage) (list []store.M
 	return list, nil
 }
 
+// MemberKeys implements store.Store. Rows come from the connection as they are taken; they are in nobody's memory.
+func (s *Store) MemberKeys(ctx context.Context, owner store.Key) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for key, err := range query(ctx, s, scanKey, `SELECT key FROM members WHERE owner = `+numberOf, identify(owner)...) {
+			err = errors.Join(err, ctx.Err())
+			if !yield(key, wrap("read the members of", owner, err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // SweepMembers implements store.Store.
 func (s *Store) SweepMembers(ctx context.Context, n int) (more bool, err error) {
 	err = s.write(ctx, func(tx pgx.Tx) error {
@@ -101,6 +114,11 @@ func scanMember(row pgx.Row) (m store.Member, err error) {
 	}
 	m.Created = time.UnixMicro(created).UTC()
 	return m, nil
+}
+
+func scanKey(row pgx.Row) (key string, err error) {
+	err = row.Scan(&key)
+	return key, err
 }
 
 // numberOf is the number that stands for a resource in its members; NULL, which is equal to nothing, when it has none.

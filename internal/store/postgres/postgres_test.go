@@ -236,6 +236,7 @@ func testNoStatementScans(t *testing.T, s *server) {
 			SELECT id FROM uses WHERE account = 'a' AND region = 'r' AND used_kind = 'k' AND used_id = 'i' AND kind = 'k')`,
 		`SELECT * FROM members WHERE owner = (SELECT number FROM member_owners` + where + ` AND id = 'i' AND NOT dropped) AND key = 'k'`,
 		`SELECT * FROM members WHERE owner = 1 AND text > 'a' AND text >= 'b' AND text < 'c' ORDER BY text LIMIT 10`,
+		`SELECT key FROM members WHERE owner = (SELECT number FROM member_owners` + where + ` AND id = 'i' AND NOT dropped)`,
 		`DELETE FROM members WHERE ctid = ANY(ARRAY(SELECT ctid FROM members WHERE owner = 1 ORDER BY key LIMIT 10))`,
 		`SELECT number FROM member_owners WHERE dropped ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED`,
 		`UPDATE member_owners SET dropped = true` + where + ` AND id = 'i' AND NOT dropped`,

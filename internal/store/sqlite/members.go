@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"sluice/internal/store"
@@ -94,6 +95,29 @@ func (s *Store) Members(ctx context.Context, p store.MemberPage) (list []store.M
 		list = append(list, m)
 	}
 	return list, wrap("list the members of", p.Owner, rows.Err())
+}
+
+// MemberKeys implements store.Store. The table lies in the order of its keys: this is one scan of a part of it. Octets take a
+// third less time than a text, whose column the driver looks up again in each row.
+func (s *Store) MemberKeys(ctx context.Context, owner store.Key) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		rows, err := s.readers().QueryContext(ctx, `SELECT CAST(key AS BLOB) FROM members WHERE owner = `+numberOf+` ORDER BY key`, identify(owner)...)
+		if err != nil {
+			yield("", wrap("read the members of", owner, err))
+			return
+		}
+		defer rows.Close() // an error of a read that ended early tells nothing
+		for rows.Next() {
+			var key sql.RawBytes
+			err := errors.Join(rows.Scan(&key), ctx.Err())
+			if !yield(string(key), wrap("read the members of", owner, err)) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield("", wrap("read the members of", owner, err))
+		}
+	}
 }
 
 // SweepMembers implements store.Store.

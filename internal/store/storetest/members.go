@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,6 +106,87 @@ func testMemberPages(t *testing.T, s *suite) {
 		}
 	}
 	wantEqual(t, "of nothing", len(s.allTexts("gone")), 0)
+}
+
+// keys is the keys of all members of a resource, sorted: they may come in any order.
+func (s *suite) keys(owner store.Key) (keys []string) {
+	s.Helper()
+	for k, err := range s.MemberKeys(s.Context(), owner) {
+		wantError(s.T, "keys of "+owner.ID, err, nil)
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// many is texts of as many members as come in more than one piece.
+func many() (texts []string) {
+	const members = 5000
+	for n := range members {
+		texts = append(texts, fmt.Sprintf("user%06d@example.com", n*7919%members))
+	}
+	return texts
+}
+
+func testMemberKeys(t *testing.T, s *suite) {
+	abroad := creation("one")
+	abroad.Resource.Region = "eu-west-1"
+	s.mustCreate(creation("one"), creation("two"), creation("none"), creation("gone"), abroad)
+	s.mustAdd(addition("one", many()...))
+	s.mustAdd(addition("two", "Ann@example.com", "*@a.example", "é", "\U0001f600", "a\x7f"))
+	s.mustAdd(addition("gone", "a", "b"))
+	want := many()
+	slices.Sort(want)
+	wantEqual(t, "of many", s.keys(key("one")), want)
+	wantEqual(t, "of another", s.keys(key("two")), []string{"*@a.example", "ann@example.com", "a\x7f", "é", "\U0001f600"})
+	wantEqual(t, "of one that has none", len(s.keys(key("none"))), 0)
+	wantEqual(t, "of nothing", len(s.keys(key("nothing"))), 0)
+	wantEqual(t, "of its id in another region", len(s.keys(abroad.Resource.Key)), 0)
+
+	wantError(t, "remove", s.RemoveMember(t.Context(), key("two"), "é", start), nil)
+	wantEqual(t, "after a removal", len(s.keys(key("two"))), 4)
+	wantError(t, "delete", s.Delete(t.Context(), key("gone")), nil)
+	wantEqual(t, "of what was deleted and is not swept", len(s.keys(key("gone"))), 0)
+	s.mustCreate(creation("gone"))
+	s.mustAdd(addition("gone", "c"))
+	wantEqual(t, "of what has its id now", s.keys(key("gone")), []string{"c"})
+}
+
+func testMemberKeysEnd(t *testing.T, s *suite) {
+	s.mustCreate(creation("one"))
+	s.mustAdd(addition("one", many()...))
+	const moreThanConnections = 20
+	for range moreThanConnections { // what was left holds none
+		n := 0
+		for _, err := range s.MemberKeys(t.Context(), key("one")) {
+			wantError(t, "the first keys", err, nil)
+			if n++; n == 2 {
+				break
+			}
+		}
+		wantEqual(t, "keys until the loop was left", n, 2)
+	}
+	wantEqual(t, "all the same", len(s.keys(key("one"))), len(many()))
+
+	for after := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		n, last := 0, error(nil)
+		if after == 0 {
+			cancel()
+		}
+		for _, err := range s.MemberKeys(ctx, key("one")) {
+			wantError(t, "what came before the last", last, nil)
+			if last = err; err == nil {
+				n++
+			}
+			if n == after {
+				cancel()
+			}
+		}
+		cancel()
+		wantError(t, fmt.Sprintf("a context that ended after %d", after), last, context.Canceled)
+		wantEqual(t, "keys of a context that ended", n, after)
+	}
 }
 
 func testMemberProgress(t *testing.T, s *suite) {

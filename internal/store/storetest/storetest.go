@@ -41,6 +41,8 @@ func Run(t *testing.T, open Open) {
 		{"members", testMembers},
 		{"members are told apart by key", testMembersOnce},
 		{"pages of members", testMemberPages},
+		{"keys of members", testMemberKeys},
+		{"keys of members end early", testMemberKeysEnd},
 		{"members come with progress or not at all", testMemberProgress},
 		{"members refuse", testMembersRefuse},
 		{"quotas of members", testMemberQuota},
