@@ -37,6 +37,7 @@ mutate:
 
 lint:
 	@unformatted=$$(gofmt -l cmd internal test); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go mod tidy -diff
 	go vet ./...
 	go tool staticcheck ./...
 
