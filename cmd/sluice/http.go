@@ -21,6 +21,9 @@ import (
 // Limits of the HTTP servers. The size of a body, and how long an operation may take, are awsapi's to bound.
 const (
 	httpHeaderTimeout  = 10 * time.Second
+	httpBodyTimeout    = time.Minute      // for a body that its handler sets no time for
+	httpRestTimeout    = 5 * time.Second  // for what a handler has not read of a body
+	httpAnswerTimeout  = 20 * time.Minute // for a whole request, its answer included; uploads have 15 minutes
 	httpIdleTimeout    = 2 * time.Minute
 	httpHeaderOctets   = 64 << 10
 	httpShutdownPeriod = 5 * time.Second
@@ -42,12 +45,26 @@ func openWeb(listener net.Listener, certificate *tls.Certificate, handler http.H
 		})
 	}
 	return &webServer{listener: listener, server: &http.Server{
-		Handler:           handler,
+		Handler:           bounded(handler),
 		ReadHeaderTimeout: httpHeaderTimeout,
+		WriteTimeout:      httpAnswerTimeout,
 		IdleTimeout:       httpIdleTimeout,
 		MaxHeaderBytes:    httpHeaderOctets,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}
+}
+
+// bounded gives every body a time. net/http reads the rest of one that a handler did not want before it goes on, and by itself waits for
+// that without end, whoever the client is (S11).
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			control := http.NewResponseController(w)
+			_ = control.SetReadDeadline(time.Now().Add(httpBodyTimeout))
+			defer func() { _ = control.SetReadDeadline(time.Now().Add(httpRestTimeout)) }()
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // address is host:port as bound.

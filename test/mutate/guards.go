@@ -121,6 +121,8 @@ var guards = []guard{
 		"return l.strangers > maxStrangers", "return l.strangers < 0", audit, "^TestS18Strangers$"},
 	{"S18 what a disk that does not answer loses is counted", "internal/audit/log.go",
 		"	default:\n		l.drop(dropWaiting)\n	}", "	default:\n	}", audit, "^TestS18StuckDisk$"},
+	{"S11 a body of the API has its time", "cmd/sluice/http.go",
+		"Handler:           bounded(handler),", "Handler:           handler,", sluice, "^TestS11UnsentBody$"},
 	{"S36 a handler is not called before its caller may", "internal/awsapi/route.go",
 		"if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil {", "if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil && ctx.Err() != nil {", sluice, "^TestS36Matrix$"},
 	{"S36 a user means no other account", "internal/awsapi/caller.go",
