@@ -31,6 +31,29 @@ func (c *Control) Maintain(ctx context.Context, retry, sweep <-chan time.Time) {
 	c.maintain(ctx, retry, sweep)
 }
 
+// RunImport works on one import job, as the worker does.
+func (c *Control) RunImport(ctx context.Context) error {
+	_, err := c.runImport(ctx)
+	return err
+}
+
+// Admitting admits an upload when start has begun and waits for the job.
+func (c *Control) Admitting(scope Scope, job string, start func()) (done func()) {
+	key := kindImportJob.key(scope, job)
+	unlock := c.locks.lock(key)
+	defer unlock()
+	go start()
+	for c.imports.starts.TryLock() {
+		c.imports.starts.Unlock()
+		runtime.Gosched()
+	}
+	for range 1000 { // so that a start which looks before it has the lock has looked
+		runtime.Gosched()
+	}
+	done, _ = c.imports.upload(key)
+	return done
+}
+
 // MACs are the keyed hashes that passwords were checked by.
 type MACs struct {
 	mu     sync.Mutex

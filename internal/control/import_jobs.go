@@ -19,6 +19,9 @@ const (
 	MaxUploadOctets int64 = 50 << 20
 	// failedItemsLifetime is how long a URL for the list of bad rows is good; each answer has a new one.
 	failedItemsLifetime = time.Hour
+	// uploadsOfAccount is how many files an account may upload at once: half of what the server takes, so that slow uploads of one
+	// account leave room for those of others (S42).
+	uploadsOfAccount = 8
 	// jobLifetime is how long a job is remembered (Mail Manager, F4).
 	jobLifetime = 30 * 24 * time.Hour
 	// fileLifetime is how long the file of a job that has not ended is kept.
@@ -199,14 +202,13 @@ func (c *Control) startImportJob(ctx context.Context, scope Scope, in *mailmanag
 	c.imports.starts.Lock()
 	defer c.imports.starts.Unlock()
 	key := kindImportJob.key(scope, id)
-	if c.imports.isUploading(key) {
-		return nil, mailmanager.Errorf(mailmanager.CodeConflict, "The file of the import job %s is being uploaded", id)
-	}
 	err := c.changeJob(ctx, key, func(record *importRecord) (func(), error) {
 		list := record.listKey(scope)
 		switch {
 		case !record.startable():
 			return nil, mailmanager.Errorf(mailmanager.CodeConflict, "The import job %s is %s", id, record.Status)
+		case c.imports.isUploading(key): // and none is admitted before the change is there: the job is locked
+			return nil, mailmanager.Errorf(mailmanager.CodeConflict, "The file of the import job %s is being uploaded", id)
 		case c.imports.isFilling(list):
 			return nil, mailmanager.Errorf(mailmanager.CodeConflict, "Another import job of the address list %s is running", list.ID)
 		}
@@ -298,7 +300,7 @@ func (c *Control) deleteObjects(ctx context.Context, job store.Key, names ...str
 func (c *Control) AdmitUpload(ctx context.Context, key string) (done func(), err error) {
 	job, ok := uploadedJob(key)
 	if !ok {
-		return nil, fmt.Errorf("the object is no file of an import job")
+		return nil, errors.New("the object is no file of an import job")
 	}
 	defer c.locks.lock(job)()
 	r, err := c.cfg.Store.Get(ctx, job)
@@ -312,5 +314,8 @@ func (c *Control) AdmitUpload(ctx context.Context, key string) (done func(), err
 	if err != nil || record.Status != mailmanager.ImportJobStatusCreated {
 		return nil, errors.New("the import job has been started")
 	}
-	return c.imports.upload(job), nil
+	if done, ok := c.imports.upload(job); ok {
+		return done, nil
+	}
+	return nil, fmt.Errorf("%d files of the account are being uploaded; try again when one of them is there", uploadsOfAccount)
 }

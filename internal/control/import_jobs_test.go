@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -337,6 +338,99 @@ func (p *plane) badRows(id string) (numbers []string) {
 		numbers = append(numbers, row[0])
 	}
 	return numbers
+}
+
+// TestStartWhileUploading: a job does not start on a file that is still coming, also when that was admitted at the same moment.
+func TestStartWhileUploading(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, withObjects(t, nil))
+	id := p.importJob(p.addressList("list"), "CSV")
+	done, err := p.AdmitUpload(t.Context(), uploadKey(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, p.refused(home, "StartAddressListImportJob", startJob(id)), mailmanager.CodeConflict, "being uploaded")
+	done()
+	refusal := make(chan error)
+	done = p.Admitting(home, id, func() {
+		_, err := p.call(home, "StartAddressListImportJob", startJob(id))
+		refusal <- err
+	})
+	wantCode(t, <-refusal, mailmanager.CodeConflict, "being uploaded")
+	done()
+	p.upload(id, "a@example.org\n")
+	p.start(id)
+	if job := p.ended(id); *job.ImportedItemsCount != 1 {
+		t.Errorf("got %s", text(t, job))
+	}
+}
+
+// TestS42Uploads: an account that uploads as much as it can leaves room for others.
+func TestS42Uploads(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, withObjects(t, nil))
+	list := p.addressList("list")
+	var ends []func()
+	for n := 0; ; n++ {
+		done, err := p.AdmitUpload(t.Context(), uploadKey(p.importJob(list, "CSV")))
+		if err != nil {
+			if n != 8 {
+				t.Errorf("the upload after %d was refused: %v", n, err)
+			}
+			break
+		}
+		ends = append(ends, done)
+	}
+	for _, done := range ends {
+		done()
+	}
+	if done, err := p.AdmitUpload(t.Context(), uploadKey(p.importJob(list, "CSV"))); err != nil {
+		t.Errorf("got %v once the others were there", err)
+	} else {
+		done()
+	}
+}
+
+// unreadable are objects of which one cannot be read.
+type unreadable struct {
+	objects.Store
+	key string
+}
+
+// Get implements objects.Store.
+func (u *unreadable) Get(ctx context.Context, key string, from int64) (io.ReadCloser, objects.Info, error) {
+	if key == u.key {
+		return nil, objects.Info{}, errors.New("input/output error")
+	}
+	return u.Store.Get(ctx, key, from)
+}
+
+// TestFileThatCannotBeRead: a job that fails again and again keeps no other from running.
+func TestFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, withObjects(t, nil))
+	p.restart() // without a worker
+	broken, other := p.importJob(p.addressList("one"), "CSV"), p.importJob(p.addressList("two"), "CSV")
+	for _, id := range []string{broken, other} {
+		p.upload(id, "a@example.org\n")
+		p.start(id)
+		p.clock.advance(time.Second)
+	}
+	p.stop()
+	p.config.Objects = &unreadable{p.config.Objects, uploadKey(broken)}
+	p.open()
+	if err := p.RunImport(t.Context()); err == nil {
+		t.Error("got no error of the file that cannot be read")
+	}
+	if err := p.RunImport(t.Context()); err != nil {
+		t.Errorf("the other job: %v", err)
+	}
+	if status := *p.job(other).Status; status != mailmanager.ImportJobStatusCompleted {
+		t.Errorf("the other job is %s", status)
+	}
+	if status := *p.job(broken).Status; status != mailmanager.ImportJobStatusProcessing {
+		t.Errorf("the job whose file cannot be read is %s", status)
+	}
 }
 
 // TestUploadURL: a URL stays what it was, also when its time is over, and the job is listed with it.

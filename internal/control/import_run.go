@@ -35,9 +35,9 @@ func (f *importFailure) Error() string { return f.why }
 
 // importResult is what the worker did.
 type importResult struct {
-	job    store.Key // zero: there was nothing to do
-	status mailmanager.ImportJobStatus
-	record importRecord // as the worker left it
+	job    store.Key                   // zero: there was nothing to do
+	status mailmanager.ImportJobStatus // empty: others have changed it
+	record importRecord                // as the worker left it
 }
 
 // runImports does the jobs that are PROCESSING, one after the other, until ctx ends.
@@ -52,9 +52,11 @@ func (c *Control) runImports(ctx context.Context) {
 			c.cfg.Logger.Error("import not finished, will be tried again", "account", result.job.Account, "region", result.job.Region,
 				"job_id", result.job.ID, "error", err)
 			again = time.After(importRetry)
-		case result.job != store.Key{}:
+		case result.status != "":
 			c.cfg.Logger.Info("import ended", "account", result.job.Account, "region", result.job.Region, "job_id", result.job.ID,
 				"status", result.status, "imported", result.record.Imported, "failed", result.record.Failed)
+			continue
+		case result.job != store.Key{}:
 			continue
 		}
 		select {
@@ -65,37 +67,45 @@ func (c *Control) runImports(ctx context.Context) {
 	}
 }
 
-// runImport works on the job that has waited longest, until it has ended or is taken away.
-func (c *Control) runImport(ctx context.Context) (importResult, error) {
+// runImport works on the job that has waited longest, until it has ended or is taken away. With an error the job waits behind all
+// others: what fails of one is not always what fails of them.
+func (c *Control) runImport(ctx context.Context) (result importResult, err error) {
 	task, ctx, done, ok := c.imports.next(ctx)
 	if !ok {
 		return importResult{}, nil
 	}
 	defer done()
+	result.job = task.job
+	if result.status, result.record, err = c.workOn(ctx, task); err != nil {
+		c.imports.postpone(task.job, c.now())
+	}
+	return result, err
+}
+
+// workOn brings in what is in a job's file, and ends the job.
+func (c *Control) workOn(ctx context.Context, task importTask) (mailmanager.ImportJobStatus, importRecord, error) {
 	run := &importRun{c: c, list: task.list, pacer: newPacer(c.cfg.Traffic)}
-	result := importResult{job: task.job}
 	err := run.begin(ctx, task.job)
 	if err == nil {
 		err = run.fill(ctx)
 	}
-	result.record = run.record
-	if errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound) || errors.Is(err, errUnchanged) {
-		// Somebody stopped it, or deleted it, and perhaps started it again: then it is looked at again.
-		return result, c.forgetUnlessRunning(ctx, task.job)
-	}
 	failure := (*importFailure)(nil)
-	if err != nil && !errors.As(err, &failure) {
-		if ctx.Err() != nil {
-			return importResult{job: task.job, status: mailmanager.ImportJobStatusStopped, record: run.record}, nil
-		}
-		return result, err
+	switch {
+	case ctx.Err() != nil: // it was stopped, or the server is
+		return mailmanager.ImportJobStatusStopped, run.record, nil
+	case errors.Is(err, store.ErrChanged), errors.Is(err, store.ErrNotFound), errors.Is(err, errUnchanged):
+		// Somebody stopped it, or deleted it, and perhaps started it again: then it is looked at again.
+		return "", run.record, c.forgetUnlessRunning(context.WithoutCancel(ctx), task.job)
+	case err != nil && !errors.As(err, &failure):
+		return "", run.record, err
 	}
-	result.status, err = c.endImport(ctx, task.job, failure)
-	return result, err
+	status, err := c.endImport(context.WithoutCancel(ctx), task.job, failure)
+	return status, run.record, err
 }
 
-// forgetUnlessRunning drops a job that is not PROCESSING any more.
+// forgetUnlessRunning drops a job that is not PROCESSING any more. It is locked, so that nobody starts it meanwhile.
 func (c *Control) forgetUnlessRunning(ctx context.Context, job store.Key) error {
+	defer c.locks.lock(job)()
 	_, record, err := c.importJob(ctx, job.Scope, mailmanager.JobId(job.ID))
 	if isCode(err, mailmanager.CodeResourceNotFound) || err == nil && record.Status != mailmanager.ImportJobStatusProcessing {
 		c.imports.drop(job)
@@ -125,7 +135,7 @@ func (c *Control) endImport(ctx context.Context, job store.Key, failure *importF
 	if err != nil || status == mailmanager.ImportJobStatusStopped {
 		return status, err
 	}
-	return status, c.deleteObjects(context.WithoutCancel(ctx), job, uploadName)
+	return status, c.deleteObjects(ctx, job, uploadName)
 }
 
 // importRun is the worker at one job.

@@ -79,6 +79,16 @@ func (t *importTasks) next(ctx context.Context) (task importTask, runCtx context
 	}, true
 }
 
+// postpone puts a job behind all others that wait, unless it was taken away.
+func (t *importTasks) postpone(job store.Key, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if task, ok := t.tasks[job]; ok {
+		task.since = now
+		t.tasks[job] = task
+	}
+}
+
 // isFilling reports whether a job of the list is PROCESSING.
 func (t *importTasks) isFilling(list store.Key) bool {
 	t.mu.Lock()
@@ -99,10 +109,19 @@ func (t *importTasks) isProcessing(job store.Key) bool {
 	return ok
 }
 
-// upload notes that a job's file is being put, until done is called.
-func (t *importTasks) upload(job store.Key) (done func()) {
+// upload notes that a job's file is being put, until done is called. It is not ok while the account puts as many as it may.
+func (t *importTasks) upload(job store.Key) (done func(), ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	running := 0
+	for other, n := range t.uploads { // no more than the server takes at once
+		if other.Account == job.Account {
+			running += n
+		}
+	}
+	if running >= uploadsOfAccount {
+		return nil, false
+	}
 	t.uploads[job]++
 	return func() {
 		t.mu.Lock()
@@ -110,7 +129,7 @@ func (t *importTasks) upload(job store.Key) (done func()) {
 		if t.uploads[job]--; t.uploads[job] == 0 {
 			delete(t.uploads, job)
 		}
-	}
+	}, true
 }
 
 func (t *importTasks) isUploading(job store.Key) bool {
