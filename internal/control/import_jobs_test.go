@@ -465,9 +465,13 @@ func TestImportBeyondTheQuota(t *testing.T) {
 	for n := range 130 {
 		fmt.Fprintf(&file, "u%03d@example.org\n", n)
 	}
+	file.WriteString("nobody at all\n")
 	p.upload(id, file.String())
 	p.start(id)
 	job := p.ended(id)
+	if *job.FailedItemsCount != 1 || job.FailedItemsUrl == nil {
+		t.Errorf("got %s, want the bad row told", text(t, job))
+	}
 	if *job.Status != mailmanager.ImportJobStatusFailed || *job.ImportedItemsCount != 100 || !strings.Contains(string(*job.Error), "addresses_per_address_list") {
 		t.Errorf("got %s", text(t, job))
 	}

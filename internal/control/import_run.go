@@ -29,7 +29,10 @@ const (
 )
 
 // importFailure ends a job as FAILED.
-type importFailure struct{ why string }
+type importFailure struct {
+	why     string
+	badRows int32 // that are not in the job's record yet
+}
 
 func (f *importFailure) Error() string { return f.why }
 
@@ -128,7 +131,7 @@ func (c *Control) endImport(ctx context.Context, job store.Key, failure *importF
 		now := c.now()
 		record.Status, record.Completed = status, &now
 		if failure != nil {
-			record.Error = failure.why
+			record.Error, record.Failed = failure.why, record.Failed+failure.badRows
 		}
 		return func() { c.imports.drop(job) }, nil
 	})
@@ -168,7 +171,7 @@ func (run *importRun) fill(ctx context.Context) error {
 	from := run.record.Place.File
 	file, info, err := run.c.cfg.Objects.Get(ctx, jobObject(run.r.Key, uploadName), from.Offset)
 	if errors.Is(err, objects.ErrNotFound) {
-		return &importFailure{"No file was uploaded, or it has expired"}
+		return &importFailure{why: "No file was uploaded, or it has expired"}
 	}
 	if err != nil {
 		return err
@@ -204,7 +207,7 @@ func (run *importRun) finish(ctx context.Context, at addressfile.Place, end erro
 		return err
 	}
 	if wrong != nil {
-		return &importFailure{fmt.Sprintf("The file is not %s: %s", run.record.Format, wrong.Error())}
+		return &importFailure{why: fmt.Sprintf("The file is not %s: %s", run.record.Format, wrong.Error())}
 	}
 	return nil
 }
@@ -237,26 +240,40 @@ func readRow(row addressfile.Row) (entry addresslist.Entry, problem string) {
 	return entry, ""
 }
 
-// bringChunk brings in the members of the chunk, in the order of their keys, and begins the next, which begins at a place.
+// bringChunk brings in the members of the chunk, in the order of their keys, and begins the next, which begins at a place. Its bad
+// rows are told also when the list has no room for all of its members.
 func (run *importRun) bringChunk(ctx context.Context, at addressfile.Place) error {
 	if run.rows == 0 {
 		return nil // the file ended with the chunk before
 	}
-	done := run.record
-	done.Place = importPlace{ChunkRows: done.Place.ChunkRows, File: at, Imported: done.Place.Imported + int32(len(run.chunk))}
-	done.Imported, done.Failed = done.Place.Imported, done.Failed+run.skipped
-	for batch := range slices.Chunk(run.sortChunk(), batchMembers) {
-		if err := run.bring(ctx, batch); err != nil {
-			return err
-		}
+	failure, imported := (*importFailure)(nil), int32(len(run.chunk))
+	if err := run.bringMembers(ctx); err != nil && !errors.As(err, &failure) {
+		return err
 	}
 	if run.skipped > 0 {
 		if err := run.failed.put(ctx, run.c.cfg.Objects, jobObject(run.r.Key, failedRowsName)); err != nil {
 			return err
 		}
 	}
+	if failure != nil {
+		failure.badRows = run.skipped
+		return failure
+	}
+	done := run.record
+	done.Place = importPlace{ChunkRows: done.Place.ChunkRows, File: at, Imported: done.Place.Imported + imported}
+	done.Imported, done.Failed = done.Place.Imported, done.Failed+run.skipped
 	run.rows, run.chunk, run.skipped = 0, run.chunk[:0], 0
 	return run.save(ctx, done)
+}
+
+// bringMembers brings in the members of the chunk, batch by batch.
+func (run *importRun) bringMembers(ctx context.Context) error {
+	for batch := range slices.Chunk(run.sortChunk(), batchMembers) {
+		if err := run.bring(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sortChunk is the chunk in the order of keys, the first of those with one key, less what was brought in before.
@@ -286,7 +303,7 @@ func (run *importRun) bring(ctx context.Context, batch []store.Member) error {
 		}
 		return run.bring(ctx, batch[half:])
 	default:
-		return &importFailure{run.c.memberQuota(run.list.Account).exceeded(run.list.Account, mailmanager.CodeServiceQuotaExceeded).Error()}
+		return &importFailure{why: run.c.memberQuota(run.list.Account).exceeded(run.list.Account, mailmanager.CodeServiceQuotaExceeded).Error()}
 	}
 }
 
