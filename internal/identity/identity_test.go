@@ -321,3 +321,36 @@ func TestCheck(t *testing.T) {
 	_, err := v.Check(control.Scope{Account: other, Region: region}, tests[3].in)
 	wantCode(t, err, mailmanager.CodeResourceNotFound)
 }
+
+// leaving is a store whose caller goes away as soon as a change is stored.
+type leaving struct {
+	store.Store
+	gone context.CancelFunc
+}
+
+// Update implements store.Store.
+func (l *leaving) Update(ctx context.Context, c store.Change) error {
+	defer l.gone()
+	return l.Store.Update(ctx, c)
+}
+
+// A change that was stored counts though whoever asked for it has gone, and costs nobody their keys.
+func TestChangeWhoseCallerLeaves(t *testing.T) {
+	t.Parallel()
+	v := newTown(t)
+	made, err := v.Create(t.Context(), home, "jo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	v.cfg.Store = &leaving{v.store, cancel}
+	if err := v.PutPolicy(ctx, home, "jo", PolicyDocument{Name: "all", Document: everything}); err != nil {
+		t.Error(err)
+	}
+	if _, ok := v.Lookup(t.Context(), made.ID); !ok {
+		t.Error("the key of the user is refused")
+	}
+	if jo, err := v.Get(home, "jo"); err != nil || len(jo.Policies) != 1 {
+		t.Errorf("got %+v, %v", jo, err)
+	}
+}

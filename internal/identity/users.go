@@ -145,9 +145,9 @@ func (u *Users) Create(ctx context.Context, account, name string, policies []Pol
 	return made, u.refresh(ctx, resource)
 }
 
-// refresh publishes a user as it is stored now.
+// refresh publishes a user as it is stored now, also when whoever asked for the change has gone.
 func (u *Users) refresh(ctx context.Context, r store.Resource) error {
-	view, err := u.read(ctx, r)
+	view, err := u.read(context.WithoutCancel(ctx), r)
 	if err != nil {
 		u.unpublish(r.Key) // better no user than one as it was
 		return err
