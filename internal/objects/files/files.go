@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -37,6 +38,8 @@ type Store struct {
 	fs     vfs.FS
 	folder string
 	signer signer
+	// folders is held while a file and its folders come or go, so that no folder goes between its making and its first file.
+	folders sync.Mutex
 }
 
 var _ objects.Store = (*Store)(nil)
@@ -102,17 +105,26 @@ func (s *Store) write(name string, content io.Reader) (octets int64, err error) 
 // place renames a file to that of a key. The name is synced, and so are the folders on the way to it, which may be new.
 func (s *Store) place(temporary, key string) error {
 	folder := s.fs.PathJoin(s.folder, path.Dir(key))
-	if err := s.fs.MkdirAll(folder, folderMode); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(temporary, s.name(key)); err != nil {
+	if err := s.rename(temporary, key, folder); err != nil {
 		return err
 	}
 	for above := s.fs.PathDir(s.folder); ; folder = s.fs.PathDir(folder) {
-		if err := s.sync(folder); err != nil || folder == above {
+		if err := notFound(s.sync(folder)); err != nil && err != objects.ErrNotFound { // gone: the object was deleted meanwhile
 			return err
 		}
+		if folder == above {
+			return nil
+		}
 	}
+}
+
+func (s *Store) rename(temporary, key, folder string) error {
+	s.folders.Lock()
+	defer s.folders.Unlock()
+	if err := s.fs.MkdirAll(folder, folderMode); err != nil {
+		return err
+	}
+	return s.fs.Rename(temporary, s.name(key))
 }
 
 func (s *Store) sync(folder string) error {
@@ -221,13 +233,20 @@ func (s *Store) walk(ctx context.Context, folder string, visit func(key string))
 	return nil
 }
 
-// Delete implements objects.Store. The folder stays.
+// Delete implements objects.Store. The folders that it leaves empty go too.
 func (s *Store) Delete(_ context.Context, key string) error {
 	if err := objects.CheckKey(key); err != nil {
 		return err
 	}
+	s.folders.Lock()
+	defer s.folders.Unlock()
 	if err := notFound(s.fs.Remove(s.name(key))); err != nil && err != objects.ErrNotFound {
 		return fmt.Errorf("delete the object %s: %w", key, err)
+	}
+	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
+		if names, err := s.fs.List(s.name(folder)); err != nil || len(names) > 0 || s.fs.Remove(s.name(folder)) != nil {
+			break // what stays is found empty by a later Delete, and is no object
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,32 @@ func TestNewForgetsWhatWasBeingWritten(t *testing.T) {
 	}
 	if _, err := files.New(files.Config{Folder: "/dev/null/objects"}).Put(t.Context(), "a", strings.NewReader("x")); err == nil {
 		t.Error("got no error where no folder can be")
+	}
+}
+
+// Objects come and go, and leave nothing: an inode for each that ever was would fill a disk.
+func TestNoFolderStays(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "objects")
+	s := files.New(files.Config{Folder: folder})
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for range 50 {
+				key := fmt.Sprintf("a/b/%d/c", i%2)
+				if _, err := s.Put(t.Context(), key, strings.NewReader("x")); err != nil {
+					t.Errorf("put beside a delete: %v", err)
+				}
+				if err := s.Delete(t.Context(), key); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	left, err := os.ReadDir(folder)
+	if err != nil || len(left) != 1 || left[0].Name() != ".writing" {
+		t.Errorf("got %v, %v left", left, err)
 	}
 }
 
