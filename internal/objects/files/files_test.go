@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -266,6 +267,44 @@ func TestEndlessUpload(t *testing.T) {
 	}
 	if found, err := s.List(t.Context(), "", "", 10); err != nil || len(found) != 0 {
 		t.Errorf("got %v, %v, want no object", found, err)
+	}
+}
+
+// TestBrokenUpload: what a client does wrong is told to it, kept nowhere, and no line in the log, which would be for anyone to write.
+func TestBrokenUpload(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, rest string }{
+		{"too short", "Content-Length: 9\r\n\r\nhalf"},
+		{"chunks that are none", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n"},
+		{"chunks that end early", "Transfer-Encoding: chunked\r\n\r\n4\r\nha"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			_, path, _ := strings.Cut(strings.TrimPrefix(s.sign(t, objects.Put, "a"), "http://"), "/")
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := fmt.Fprintf(conn, "PUT /%s HTTP/1.1\r\nHost: a\r\n%s", path, test.rest); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+				t.Errorf("got %q, %v, want 400", answer, err)
+			}
+			s.Close() // waits for the handler
+			if found, err := s.List(t.Context(), "", "", 10); err != nil || len(found) != 0 {
+				t.Errorf("got %v, %v, want no object", found, err)
+			}
+			if s.log.Len() > 0 {
+				t.Errorf("it was logged: %s", &s.log)
+			}
+		})
 	}
 }
 

@@ -77,15 +77,42 @@ func (h *handler) fail(w http.ResponseWriter, key string, err error) {
 	case errors.As(err, &told):
 	case errors.Is(err, objects.ErrNotFound):
 		told = &failure{http.StatusNotFound, "NoSuchKey", "There is no such object"}
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
-		told = &failure{http.StatusBadRequest, "IncompleteBody", "The body ended too early"}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		told = &failure{http.StatusRequestTimeout, "RequestTimeout", "The body took too long"}
+	case errors.Is(err, context.Canceled):
+		told = errIncomplete
 	default:
 		h.uploads.Log.Error("object not served", "key", key, "error", err.Error())
 		told = &failure{http.StatusInternalServerError, "InternalError", "The request could not be served"}
 	}
 	refuse(w, told)
+}
+
+// errIncomplete is for a client that has gone, or does not send what it should.
+var errIncomplete = &failure{http.StatusBadRequest, "IncompleteBody", "The body did not arrive whole"}
+
+// sent is a body as the client sends it: what reading it fails with is the client's mistake, and a *failure.
+type sent struct {
+	r    io.Reader
+	most int64 // octets
+}
+
+// Read implements io.Reader.
+func (s *sent) Read(p []byte) (n int, err error) {
+	n, err = s.r.Read(p)
+	large := (*http.MaxBytesError)(nil)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case errors.As(err, &large):
+		return n, errTooLarge(s.most)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, &failure{http.StatusRequestTimeout, "RequestTimeout", "The body took too long"}
+	default: // it ended, was reset, or is no chunks
+		return n, errIncomplete
+	}
+}
+
+func errTooLarge(most int64) *failure {
+	return &failure{http.StatusRequestEntityTooLarge, "EntityTooLarge", fmt.Sprintf("A file may have %d octets", most)}
 }
 
 func refuse(w http.ResponseWriter, f *failure) {
@@ -102,9 +129,9 @@ func refuse(w http.ResponseWriter, f *failure) {
 
 // put takes an object.
 func (h *handler) put(w http.ResponseWriter, r *http.Request, key string) error {
-	tooLarge := &failure{http.StatusRequestEntityTooLarge, "EntityTooLarge", fmt.Sprintf("A file may have %d octets", h.uploads.MaxOctets)}
-	if r.ContentLength > h.uploads.MaxOctets {
-		return tooLarge
+	most := h.uploads.MaxOctets
+	if r.ContentLength > most {
+		return errTooLarge(most)
 	}
 	select {
 	case h.slots <- struct{}{}:
@@ -120,11 +147,7 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request, key string) error 
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTime)); err != nil {
 		return fmt.Errorf("set a deadline: %w", err)
 	}
-	_, err = h.store.Put(r.Context(), key, http.MaxBytesReader(w, r.Body, h.uploads.MaxOctets))
-	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return tooLarge
-	}
-	if err != nil {
+	if _, err = h.store.Put(r.Context(), key, &sent{http.MaxBytesReader(w, r.Body, most), most}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusOK)
