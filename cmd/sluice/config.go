@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ type Config struct {
 	// API is the address of the HTTP API. Beyond loopback it needs api_cert and api_key, or api_insecure.
 	API string `name:"api" default:"${api}" placeholder:"HOST:PORT" toml:"api" help:"Address of the HTTP API."`
 
-	// APIURL is the URL that clients reach the API at, where that is not the address: behind a proxy, or by name.
+	// APIURL is the URL that clients reach the API at, where that is not the address: behind a proxy, or by name. The URLs for files of
+	// imports begin with it.
 	APIURL string `name:"api-url" placeholder:"URL" toml:"api_url" help:"URL that clients reach the API at (default: its address)."`
 
 	// APICert is a file with the API's certificate and its chain, in PEM. With api_key, the API is HTTPS.
@@ -309,6 +311,9 @@ func (c *Config) check() error {
 		return usage(fmt.Errorf("the API on %s can be reached from other machines, in clear", c.API),
 			"give it --api-cert and --api-key, or say --api-insecure")
 	}
+	if err := checkAPIURL(c.APIURL); err != nil {
+		return err
+	}
 	if c.GreetingDelay > maxGreetingDelay {
 		return usage(fmt.Errorf("--greeting-delay is %s, at most %s", time.Duration(c.GreetingDelay), time.Duration(maxGreetingDelay)), "")
 	}
@@ -335,6 +340,18 @@ func (c *Config) check() error {
 		return err
 	}
 	return c.checkCertificates()
+}
+
+// checkAPIURL refuses what no URL can begin with: signed URLs are made of it.
+func checkAPIURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return usage(fmt.Errorf("--api-url %q is not the URL of an API", text), "such as https://mail.example.com")
+	}
+	return nil
 }
 
 func (c *Config) checkCertificates() error {

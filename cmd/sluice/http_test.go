@@ -86,3 +86,14 @@ func TestS11UnsentBody(t *testing.T) {
 		})
 	}
 }
+
+// What is set may end with a slash; what signed URLs begin with does not.
+func TestAPIURL(t *testing.T) {
+	t.Parallel()
+	for _, set := range []string{"https://mail.example.com", "https://mail.example.com/"} {
+		s := &server{cfg: testConfig(t, "--api-url", set)}
+		if got, want := s.url(), "https://mail.example.com"; got != want {
+			t.Errorf("%s: got %s, want %s", set, got, want)
+		}
+	}
+}

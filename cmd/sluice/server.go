@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -136,10 +137,10 @@ func (s *server) readiness() admin.Readiness {
 	return append(admin.Readiness{stopping}, s.gateway.readiness...)
 }
 
-// url is where clients on this machine reach the API.
+// url is where clients reach the API, without a slash at the end.
 func (s *server) url() string {
 	if s.cfg.APIURL != "" {
-		return s.cfg.APIURL
+		return strings.TrimRight(s.cfg.APIURL, "/")
 	}
 	scheme := "http://"
 	if s.cfg.APICert != "" {
