@@ -174,6 +174,26 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// A tag that a resource has under two keys which differ in case only has two values: one is enough for an operator, and each
+// must do for its negation.
+func TestSingleKeysWithSeveralValues(t *testing.T) {
+	t.Parallel()
+	request := &Request{Action: "ses:GetRelay", Resource: relay, Context: facts{"aws:resourcetag/team": {"mail", "web"}}}
+	for condition, want := range map[string]bool{
+		`"StringNotEquals":{"aws:ResourceTag/team":"web"}`:           false,
+		`"StringNotLike":{"aws:ResourceTag/team":"m*"}`:              false,
+		`"StringEquals":{"aws:ResourceTag/team":"other"}`:            false,
+		`"StringEquals":{"aws:ResourceTag/team":"web"}`:              true,
+		`"StringNotEquals":{"aws:ResourceTag/team":"other"}`:         true,
+		`"StringNotEqualsIfExists":{"aws:ResourceTag/team":["web"]}`: false,
+	} {
+		p := compile(t, "p", document(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{`+condition+`}}`))
+		if got := Decide([]*Policy{p}, request).Allowed(); got != want {
+			t.Errorf("%s: got %v, want %v", condition, got, want)
+		}
+	}
+}
+
 // A value of a variable is text, and no wildcard.
 func TestVariablesAreNoWildcards(t *testing.T) {
 	t.Parallel()
