@@ -20,13 +20,17 @@ const headerOfImports string = "address"
 
 // listsOf are the address lists that exist for a simulation. It implements control.AddressLists.
 type listsOf struct {
-	lists   map[string]*addresslist.List // by id
+	given   map[string]*addresslist.List // by flags: by id, whatever account and region an ARN is of
+	found   map[string]*addresslist.List // on the server, as they are named
 	missing []string                     // that are named and do not exist, as they are named
 }
 
-// AddressList finds a list, whatever account and region its ARN is of.
+// AddressList finds a list.
 func (l *listsOf) AddressList(_ control.Scope, idOrARN string) (*addresslist.List, bool) {
-	list, ok := l.lists[idInARN(idOrARN)]
+	list, ok := l.given[idInARN(idOrARN)]
+	if !ok {
+		list, ok = l.found[idOrARN]
+	}
 	return list, ok
 }
 
@@ -42,7 +46,7 @@ func (l *listsOf) String() string {
 // lists brings the address lists together that the rule set and the policy name: those of the flags, and for what the server
 // has, those of the server.
 func (c *simulateCommand) lists(ctx context.Context, from *resources, set *ruleSet, pol *trafficPolicy) (*listsOf, error) {
-	l := &listsOf{lists: map[string]*addresslist.List{}}
+	l := &listsOf{given: map[string]*addresslist.List{}, found: map[string]*addresslist.List{}}
 	for _, flag := range c.List {
 		name, file, ok := strings.Cut(flag, "=")
 		if !ok {
@@ -52,7 +56,7 @@ func (c *simulateCommand) lists(ctx context.Context, from *resources, set *ruleS
 		if err != nil {
 			return nil, err
 		}
-		l.lists[idInARN(name)] = list
+		l.given[idInARN(name)] = list
 	}
 	for _, named := range []struct {
 		remote bool
@@ -69,7 +73,7 @@ func (c *simulateCommand) lists(ctx context.Context, from *resources, set *ruleS
 
 // find adds a list that is named, from the server if it is to be found there.
 func (l *listsOf) find(ctx context.Context, from *resources, name string, remote bool) error {
-	if l.lists[idInARN(name)] != nil || slices.Contains(l.missing, name) {
+	if _, known := l.AddressList(control.Scope{}, name); known || slices.Contains(l.missing, name) {
 		return nil
 	}
 	if remote {
@@ -78,7 +82,7 @@ func (l *listsOf) find(ctx context.Context, from *resources, name string, remote
 			return err
 		}
 		if exists {
-			l.lists[idInARN(name)], err = from.members(ctx, name)
+			l.found[name], err = from.members(ctx, name)
 			return err
 		}
 	}
@@ -111,6 +115,9 @@ func readList(name string) (*addresslist.List, error) {
 
 // hasList reports whether the server has an address list, by its id or ARN.
 func (r *resources) hasList(ctx context.Context, idOrARN string) (bool, error) {
+	if ours, err := r.isOurs(ctx, idOrARN); !ours {
+		return false, err
+	}
 	_, ok, err := r.find(ctx, "GetAddressList", map[string]string{"AddressListId": idInARN(idOrARN)})
 	return ok, err
 }

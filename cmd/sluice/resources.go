@@ -152,6 +152,9 @@ func (r *resources) list(ctx context.Context, l listing) (members []string, err 
 
 // relayServer is where a relay of the server leads, by its id or ARN; ok is false when there is no such relay.
 func (r *resources) relayServer(ctx context.Context, idOrARN string) (host string, ok bool, err error) {
+	if ours, err := r.isOurs(ctx, idOrARN); !ours {
+		return "", false, err
+	}
 	answer, ok, err := r.find(ctx, "GetRelay", map[string]string{"RelayId": idInARN(idOrARN)})
 	if err != nil || !ok {
 		return "", false, err
@@ -174,6 +177,16 @@ func (r *resources) find(ctx context.Context, operation string, input any) (answ
 		return nil, false, nil
 	}
 	return answer, err == nil, err
+}
+
+// isOurs reports whether a resource may be looked up by the id in its ARN, if it is named by one. An ARN of another account or
+// region names nothing, also where its id is that of a resource here; the operation that takes ARNs tells.
+func (r *resources) isOurs(ctx context.Context, idOrARN string) (bool, error) {
+	if !strings.HasPrefix(idOrARN, "arn:") {
+		return true, nil
+	}
+	_, ok, err := r.find(ctx, "ListTagsForResource", map[string]string{"ResourceArn": idOrARN})
+	return ok, err
 }
 
 // idInARN is the id in an ARN, or the id itself.
