@@ -31,7 +31,7 @@ var behaviours = []Behaviour{
 	{ID: "A20", Title: "updates in passing states"},
 	{ID: "A21", Title: "references held until a point is gone"},
 	{ID: "A22", Title: "rules of one name"},
-	{ID: "A23", Title: "the archive of an action: id, name or ARN", Due: "with the Archive action"},
+	{ID: "A23", Title: "the archive of an action: id, name or ARN"},
 	{ID: "A24", Title: "address lists named by id"},
 	{ID: "A25", Title: "what is not looked up at creation"},
 	{ID: "A26", Title: "HTTP statuses of errors"},

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -174,8 +175,10 @@ func TestAddonsAreDeletedInTurn(t *testing.T) {
 }
 
 // asks are the conditions of a statement that ask an analyzer, and askedBy the rules: one of each kind of condition.
-func asks(analyzer string) []mailmanager.PolicyCondition {
-	a := &mailmanager.IngressAnalysis{Analyzer: (*mailmanager.AnalyzerArn)(&analyzer), ResultField: ptr(mailmanager.ResultField("addon.isListed"))}
+func asks(analyzer string) []mailmanager.PolicyCondition { return asksFor("addon.isListed", analyzer) }
+
+func asksFor(field, analyzer string) []mailmanager.PolicyCondition {
+	a := &mailmanager.IngressAnalysis{Analyzer: (*mailmanager.AnalyzerArn)(&analyzer), ResultField: (*mailmanager.ResultField)(&field)}
 	return []mailmanager.PolicyCondition{
 		{BooleanExpression: &mailmanager.IngressBooleanExpression{
 			Evaluate: &mailmanager.IngressBooleanToEvaluate{Analysis: a}, Operator: ptr(mailmanager.IngressBooleanOperatorIsTrue)}},
@@ -184,8 +187,10 @@ func asks(analyzer string) []mailmanager.PolicyCondition {
 	}
 }
 
-func askedBy(analyzer string) []mailmanager.RuleCondition {
-	a := &mailmanager.Analysis{Analyzer: (*mailmanager.AnalyzerArn)(&analyzer), ResultField: ptr(mailmanager.ResultField("isPassed"))}
+func askedBy(analyzer string) []mailmanager.RuleCondition { return askedFor("isPassed", analyzer) }
+
+func askedFor(field, analyzer string) []mailmanager.RuleCondition {
+	a := &mailmanager.Analysis{Analyzer: (*mailmanager.AnalyzerArn)(&analyzer), ResultField: (*mailmanager.ResultField)(&field)}
 	return []mailmanager.RuleCondition{
 		{BooleanExpression: &mailmanager.RuleBooleanExpression{
 			Evaluate: &mailmanager.RuleBooleanToEvaluate{Analysis: a}, Operator: ptr(mailmanager.RuleBooleanOperatorIsTrue)}},
@@ -198,6 +203,38 @@ func askedBy(analyzer string) []mailmanager.RuleCondition {
 
 func denying(c ...mailmanager.PolicyCondition) mailmanager.PolicyStatement {
 	return mailmanager.PolicyStatement{Action: ptr(mailmanager.AcceptActionDeny), Conditions: c}
+}
+
+// Mail Manager, F16: what may be asked of an add-on, by each kind of condition.
+func TestFieldsOfAddons(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, analyzers(spamhaus))
+	analyzer := instanceARN(p.instance(spamhaus))
+	n := 0
+	name := func() string { n++; return "name-" + strconv.Itoa(n) }
+	for field, known := range map[string]bool{
+		"isListed": true, "listedOn": true, "isPassed": true, "category": true, "verdict": true, "ISLISTED": true, "addon.Verdict": true, "addon.isPassed": true,
+		"listed": false, "isListed ": false, "addon.x": false, "addon.is Listed": false, "addonisListed": false, "is Listed": false, "x": false,
+	} {
+		check := func(operation string, in any) {
+			t.Helper()
+			_, err := p.call(home, operation, in)
+			if known && err != nil {
+				t.Errorf("%q: %v", field, err)
+			}
+			if !known {
+				wantCode(t, err, mailmanager.CodeValidation, ".evaluate.analysis.resultField'")
+			}
+		}
+		for _, c := range asksFor(field, analyzer) {
+			check("CreateTrafficPolicy", policyRequest(name(), denying(c)))
+		}
+		for _, c := range askedFor(field, analyzer) {
+			in := ruleSetRequest(name())
+			in.Rules = []mailmanager.Rule{{Conditions: []mailmanager.RuleCondition{c}, Actions: []mailmanager.RuleAction{{Drop: &mailmanager.DropAction{}}}}}
+			check("CreateRuleSet", in)
+		}
+	}
 }
 
 // An instance stays while a policy or a rule set asks it, whatever the kind of condition, and by its ARN or its id.

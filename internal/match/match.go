@@ -6,6 +6,8 @@ package match
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"sluice/internal/mailmanager"
 )
@@ -57,4 +59,17 @@ func (r *Result) UnmarshalText(text []byte) error {
 func Invalid(path, constraint string) error {
 	return mailmanager.Errorf(mailmanager.CodeValidation,
 		"1 validation error detected: Value at '%s' failed to satisfy constraint: %s", path, constraint)
+}
+
+// resultFields are what the analyzers of add-ons answer, in small letters. Mail Manager, F16.
+var resultFields = []string{"category", "islisted", "ispassed", "listedon", "verdict"}
+
+// ResultField returns the error for a field that no add-on has. Letters have no case, and the prefix addon. says nothing more.
+// Mail Manager, F16.
+func ResultField(path string, field *mailmanager.ResultField) error {
+	name := strings.ToLower(string(mailmanager.Value(field)))
+	if !slices.Contains(resultFields, strings.TrimPrefix(name, "addon.")) {
+		return Invalid(path+".resultField", "Member must be a field of an add-on: isListed, listedOn, isPassed, category, verdict")
+	}
+	return nil
 }

@@ -128,6 +128,11 @@ func compileCondition(path string, c mailmanager.PolicyCondition, action mailman
 	return condition{}, match.Invalid(path, whyUnion)
 }
 
+// addon is a condition that asks an add-on. Mail Manager, F16.
+func addon(path string, a *mailmanager.IngressAnalysis, operator string, values []string) (condition, error) {
+	return condition{attributeAddon, operator, values, blindTest(whyNoAddons)}, match.ResultField(path+".evaluate.analysis", a.ResultField)
+}
+
 func compileString(path string, e *mailmanager.IngressStringExpression) (condition, error) {
 	operator := string(mailmanager.Value(e.Operator))
 	strings, ok := match.NewStrings(operator, e.Values, match.FoldASCII)
@@ -137,7 +142,7 @@ func compileString(path string, e *mailmanager.IngressStringExpression) (conditi
 	case len(e.Values) == 0:
 		return condition{}, match.Invalid(path+".values", whyEmpty)
 	case e.Evaluate != nil && e.Evaluate.Analysis != nil:
-		return condition{attributeAddon, operator, e.Values, blindTest(whyNoAddons)}, nil
+		return addon(path, e.Evaluate.Analysis, operator, e.Values)
 	case e.Evaluate == nil || mailmanager.Value(e.Evaluate.Attribute) != mailmanager.IngressStringEmailAttributeRecipient:
 		return condition{}, match.Invalid(path+".evaluate", whyAttribute)
 	}
@@ -190,7 +195,7 @@ func compileBoolean(path string, e *mailmanager.IngressBooleanExpression) (condi
 	case e.Evaluate != nil && e.Evaluate.Analysis != nil:
 		a := e.Evaluate.Analysis
 		values := []string{string(mailmanager.Value(a.Analyzer)), string(mailmanager.Value(a.ResultField))}
-		return condition{attributeAddon, operator, values, blindTest(whyNoAddons)}, nil
+		return addon(path, a, operator, values)
 	case e.Evaluate != nil && e.Evaluate.IsInAddressList != nil:
 		to := e.Evaluate.IsInAddressList
 		lists := texts(to.AddressLists)

@@ -126,6 +126,11 @@ func blind(attribute, operator string, values []string, why string) condition {
 	return condition{attribute: attribute, operator: operator, values: values, why: why, test: blindTest{}}
 }
 
+// addon is a condition that asks an add-on. Mail Manager, F16.
+func addon(path string, a *mailmanager.Analysis, operator string, values []string) (condition, error) {
+	return blind(attributeAddon, operator, values, whyNoAddons), match.ResultField(path+".evaluate.analysis", a.ResultField)
+}
+
 func (s *Set) compileString(path string, e *mailmanager.RuleStringExpression) (condition, error) {
 	values, operator := texts(e.Values), string(mailmanager.Value(e.Operator))
 	to := mailmanager.Value(e.Evaluate)
@@ -133,7 +138,7 @@ func (s *Set) compileString(path string, e *mailmanager.RuleStringExpression) (c
 	case len(values) == 0:
 		return condition{}, match.Invalid(path+".values", whyEmpty)
 	case to.Analysis != nil:
-		return blind(attributeAddon, operator, values, whyNoAddons), nil
+		return addon(path, to.Analysis, operator, values)
 	}
 	c := condition{operator: operator, values: values}
 	o, ok := c.operandOf(to)
@@ -209,7 +214,7 @@ func (s *Set) compileBoolean(path string, e *mailmanager.RuleBooleanExpression) 
 	to := mailmanager.Value(e.Evaluate)
 	if a := to.Analysis; a != nil {
 		values := []string{string(mailmanager.Value(a.Analyzer)), string(mailmanager.Value(a.ResultField))}
-		return blind(attributeAddon, c.operator, values, whyNoAddons), nil
+		return addon(path, a, c.operator, values)
 	}
 	if l := to.IsInAddressList; l != nil {
 		return s.compileList(path+".evaluate.isInAddressList", l, c.operator, want)
@@ -279,7 +284,7 @@ func compileVerdict(path string, e *mailmanager.RuleVerdictExpression) (conditio
 	to, operator := mailmanager.Value(e.Evaluate), string(mailmanager.Value(e.Operator))
 	switch {
 	case to.Analysis != nil:
-		return blind(attributeAddon, operator, texts(e.Values), whyNoAddons), nil
+		return addon(path, to.Analysis, operator, texts(e.Values))
 	case to.Attribute != nil:
 		return blind(string(*to.Attribute), operator, texts(e.Values), whyNoVerdicts), nil
 	}
