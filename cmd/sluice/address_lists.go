@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 
+	"sluice/internal/addressfile"
 	"sluice/internal/addresslist"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
@@ -14,9 +17,6 @@ import (
 
 // membersPage is how many members of an address list are asked for at once. Mail Manager, ListMembersOfAddressList.
 const membersPage = 1000
-
-// headerOfImports is the first line of files that are made for imports. Mail Manager, section 8.
-const headerOfImports string = "address"
 
 // listsOf are the address lists that exist for a simulation. It implements control.AddressLists.
 type listsOf struct {
@@ -48,9 +48,9 @@ func (l *listsOf) String() string {
 func (c *simulateCommand) lists(ctx context.Context, from *resources, set *ruleSet, pol *trafficPolicy) (*listsOf, error) {
 	l := &listsOf{given: map[string]*addresslist.List{}, found: map[string]*addresslist.List{}}
 	for _, flag := range c.List {
-		name, file, ok := strings.Cut(flag, "=")
-		if !ok {
-			return nil, usage(fmt.Errorf("--list %q has no =", flag), "say --list ID=FILE, with one address a line")
+		name, file, _ := strings.Cut(flag, "=")
+		if name == "" || file == "" {
+			return nil, usage(fmt.Errorf("--list %q is not ID=FILE", flag), "say --list ID=FILE, with one address a line")
 		}
 		list, err := readList(file)
 		if err != nil {
@@ -90,27 +90,31 @@ func (l *listsOf) find(ctx context.Context, from *resources, name string, remote
 	return nil
 }
 
-// readList reads a file with one member a line.
+// readList reads a file with one member a line, as an import would; but a bad row is an error.
 func readList(name string) (*addresslist.List, error) {
-	text, err := os.ReadFile(name)
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--list: %w", err), "")
 	}
+	defer file.Close() // it is only read
 	list := addresslist.New()
-	number := 0
-	for line := range strings.Lines(string(text)) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || number == 1 && line == headerOfImports {
-			continue
+	for rows := addressfile.NewReader(addressfile.CSV, file, addressfile.Place{}); ; {
+		row, err := rows.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return list, nil
+		case err != nil:
+			return nil, usage(fmt.Errorf("--list: %w", err), "")
 		}
-		e, err := addresslist.Parse(line)
+		e, err := addresslist.Parse(row.Address)
+		if row.Problem != "" {
+			err = errors.New(row.Problem)
+		}
 		if err != nil {
-			return nil, usage(fmt.Errorf("--list: %s, line %d: %w", name, number, err), "the file has one address, domain or wildcard a line")
+			return nil, usage(fmt.Errorf("--list: %s, line %d: %w", name, row.Number, err), "the file is CSV as for an import, with one address, domain or wildcard a line")
 		}
 		list.Add(e)
 	}
-	return list, nil
 }
 
 // hasList reports whether the server has an address list, by its id or ARN.

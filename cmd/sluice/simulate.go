@@ -51,7 +51,7 @@ type simulateCommand struct {
 	CertURI     []string `name:"cert-uri" sep:"none" placeholder:"URI" help:"Alternative name of it: a URI."`
 	CertIP      []string `name:"cert-ip" sep:"none" placeholder:"ADDRESS" help:"Alternative name of it: an IP address."`
 	Relay       []string `sep:"none" placeholder:"ID" help:"Relay that exists, where the rule set is a file. Without it, every relay does."`
-	List        []string `sep:"none" placeholder:"ID=FILE" help:"Address list, and a file with its members, one a line. The lists of the server are found there."`
+	List        []string `sep:"none" placeholder:"ID=FILE" help:"Address list, and a file with its members, one a line, or CSV as for an import. The lists of the server are found there."`
 	Profile     string   `default:"default" enum:"default,aws-strict" placeholder:"NAME" help:"Quotas and refusals: ${enum}."`
 	SRSDomain   string   `name:"srs-domain" placeholder:"DOMAIN" help:"Domain of replaced senders (MailFrom REPLACE); without one that fails."`
 	Stable      bool     `help:"Print the JSON without times, ids and what else differs from one run to the next."`
