@@ -17,6 +17,7 @@ const (
 	admin    = "./internal/admin"
 	audit    = "./internal/audit"
 	soak     = "./test/soak"
+	objects  = "./internal/objects/files"
 )
 
 // guards are what statements of what the gateway must survive stand on, one or more for each.
@@ -122,6 +123,10 @@ var guards = []guard{
 		"return l.strangers > maxStrangers", "return l.strangers < 0", audit, "^TestS18Strangers$"},
 	{"S18 what a disk that does not answer loses is counted", "internal/audit/log.go",
 		"	default:\n		l.drop(dropWaiting)\n	}", "	default:\n	}", audit, "^TestS18StuckDisk$"},
+	{"S11 an upload has its time", "internal/objects/files/handler.go",
+		"uploadTime = 15 * time.Minute", "uploadTime = 150 * time.Minute", objects, "^TestS11SlowUpload$"},
+	{"S42 uploads of an account leave room", "internal/control/import_tasks.go",
+		"if running >= uploadsOfAccount {", "if running < 0 {", control, "^TestS42Uploads$"},
 	{"S11 a body of the API has its time", "cmd/sluice/http.go",
 		"Handler:           bounded(handler),", "Handler:           handler,", sluice, "^TestS11UnsentBody$"},
 	{"S34 a signature is that of the request", "internal/awsapi/sigv4.go",

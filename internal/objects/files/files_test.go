@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -305,6 +306,36 @@ func TestBrokenUpload(t *testing.T) {
 				t.Errorf("it was logged: %s", &s.log)
 			}
 		})
+	}
+}
+
+// timed is a ResponseWriter that notes until when a body may come.
+type timed struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+// SetReadDeadline is what http.ResponseController calls.
+func (t *timed) SetReadDeadline(until time.Time) error {
+	t.until = until
+	return nil
+}
+
+// TestS11SlowUpload: an upload has 15 minutes, and whoever does not make it is told so.
+func TestS11SlowUpload(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	w := &timed{ResponseRecorder: httptest.NewRecorder()}
+	slow := io.MultiReader(strings.NewReader("half"), iotest.ErrReader(os.ErrDeadlineExceeded))
+	s.Config.Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "PUT", s.sign(t, objects.Put, "a"), slow))
+	if left := time.Until(w.until); left <= 0 || left > 15*time.Minute {
+		t.Errorf("the body has %s", left)
+	}
+	if w.Code != 408 || !strings.Contains(w.Body.String(), "<Code>RequestTimeout</Code>") {
+		t.Errorf("got %d, %s", w.Code, w.Body)
+	}
+	if found, err := s.List(t.Context(), "", "", 10); err != nil || len(found) != 0 || s.log.Len() > 0 {
+		t.Errorf("got %v, %v and the log %s, want nothing", found, err, &s.log)
 	}
 }
 
