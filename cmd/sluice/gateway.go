@@ -276,8 +276,15 @@ func (g *gateway) adminConfig(mail admin.Mail) admin.Config {
 		Mail: mail, Points: g.control, Sockets: g.ingress, Relays: relayTrials{g.control, g.relays}, Readiness: g.readiness,
 		Resources: g.control, Tokens: g.tokens, Operator: defaultAccount, Log: g.server.log,
 		Users:        g.users,
-		StatusReason: g.statusReason, Version: version(),
+		StatusReason: g.statusReason, Version: version(), Profile: g.profileName,
 	}
+}
+
+func (g *gateway) profileName(account string) string {
+	if g.profiles.Strict(account) {
+		return profileStrict
+	}
+	return profileDefault
 }
 
 // adminAPI is the admin API that serves now: another one takes its place when mail is opened.

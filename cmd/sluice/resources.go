@@ -106,15 +106,35 @@ func (r *resources) document(ctx context.Context, fileOrID, operation, member st
 
 // ask calls an operation of Mail Manager.
 func (r *resources) ask(ctx context.Context, operation string, input any) (answer []byte, err error) {
-	if r.api == nil {
-		if r.api, err = r.client(ctx); err != nil {
-			return nil, err
-		}
+	if err := r.connect(ctx); err != nil {
+		return nil, err
 	}
 	if answer, err = r.api.MailManager(ctx, operation, input); err != nil {
 		return nil, explain(err, r.Endpoint)
 	}
 	return answer, nil
+}
+
+func (r *resources) connect(ctx context.Context) (err error) {
+	if r.api == nil {
+		r.api, err = r.client(ctx)
+	}
+	return err
+}
+
+// profile is the profile of the account; ok is false when the caller may not ask for it.
+func (r *resources) profile(ctx context.Context) (name string, ok bool, err error) {
+	if err := r.connect(ctx); err != nil {
+		return "", false, err
+	}
+	status, err := r.api.GetStatus(ctx)
+	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Code == string(mailmanager.CodeAccessDenied) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, explain(err, r.Endpoint)
+	}
+	return status.Profile, true, nil
 }
 
 // listing is an operation that lists, where its entries are, and what of each is wanted.

@@ -52,7 +52,7 @@ type simulateCommand struct {
 	CertIP      []string `name:"cert-ip" sep:"none" placeholder:"ADDRESS" help:"Alternative name of it: an IP address."`
 	Relay       []string `sep:"none" placeholder:"ID" help:"Relay that exists, where the rule set is a file. Without it, every relay does."`
 	List        []string `sep:"none" placeholder:"ID=FILE" help:"Address list, and a file with its members, one a line, or CSV as for an import. The lists of the server are found there."`
-	Profile     string   `default:"default" enum:"default,aws-strict" placeholder:"NAME" help:"Quotas and refusals: ${enum}."`
+	Profile     string   `default:"" enum:",default,aws-strict" placeholder:"NAME" help:"Refusals: default or aws-strict. Without it, those of the account for what the server has, and the default for files."`
 	SRSDomain   string   `name:"srs-domain" placeholder:"DOMAIN" help:"Domain of replaced senders (MailFrom REPLACE); without one that fails."`
 	Stable      bool     `help:"Print the JSON without times, ids and what else differs from one run to the next."`
 	Expect      string   `placeholder:"FILE" help:"Compare with what --write-expect or --json wrote: on a difference, show it and exit with 1."`
@@ -104,7 +104,10 @@ func (c *simulateCommand) Run(ctx context.Context, to streams) error {
 		rewriter = srs.New(c.SRSDomain, make([]byte, srs.KeyOctets)) // whose hash is not shown
 	}
 	_, hash := rule.Source(set.Rules)
-	strict := c.Profile == profileStrict
+	strict, err := c.strict(ctx, to, from, set.remote || pol.remote)
+	if err != nil {
+		return err
+	}
 	events, err := simulate.Run(ctx, simulate.Config{
 		PolicyID: pol.label, Policy: pol.policy, RuleSetID: set.label, RuleSet: set.set, Hash: hash, Strict: strict, Lists: lists,
 		Planner: action.NewPlanner(action.PlannerConfig{Relays: relays, Strict: func(string) bool { return strict }, Rewriter: rewriter}),
@@ -120,6 +123,22 @@ func (c *simulateCommand) Run(ctx context.Context, to streams) error {
 		fmt.Fprintln(to.err, note)
 	}
 	return c.show(to, trace.Record{Version: trace.Version, ID: m.ID, Events: events})
+}
+
+// strict reports whether the profile is the one that has AWS's refusals: that of the flag, or else of the account.
+func (c *simulateCommand) strict(ctx context.Context, to streams, from *resources, remote bool) (bool, error) {
+	name := c.Profile
+	if name == "" && remote {
+		var ok bool
+		var err error
+		if name, ok, err = from.profile(ctx); err != nil {
+			return false, err
+		}
+		if !ok {
+			fmt.Fprintln(to.err, "note: the profile is taken to be", profileDefault, "because sluice:GetStatus, which tells it, is not allowed; --profile says another")
+		}
+	}
+	return name == profileStrict, nil
 }
 
 // show prints, writes or compares, as the flags say.

@@ -81,6 +81,7 @@ type Config struct {
 	Readiness    Readiness
 	StatusReason func(control.Key) string // why a point is FAILED; nil: nobody knows
 	Version      string
+	Profile      func(account string) string // name of its profile; nil: accounts have none
 	// Operator is the server's own account, which sees messages that cannot be read, and so are nobody's, and the lanes that
 	// all accounts share; empty: none does.
 	Operator string
@@ -240,6 +241,9 @@ func (api *API) listener(point *control.IngressPoint) client.Listener {
 
 func (api *API) getStatus(ctx context.Context, scope control.Scope, _ client.GetStatusInput) (client.GetStatusOutput, error) {
 	status := client.GetStatusOutput{Version: api.cfg.Version, NotReady: api.cfg.Readiness.Reasons()}
+	if api.cfg.Profile != nil {
+		status.Profile = api.cfg.Profile(scope.Account)
+	}
 	if !api.cfg.Mail.served() {
 		return status, nil
 	}

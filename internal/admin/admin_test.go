@@ -67,7 +67,7 @@ func (s *server) Lanes(context.Context) ([]spool.LaneStat, error) { return s.lan
 func (s *server) api() *API {
 	return New(Config{
 		Mail:   Mail{Traces: s, Lanes: s},
-		Points: s, Sockets: s, Relays: s, Version: "test", Operator: s.operator,
+		Points: s, Sockets: s, Relays: s, Version: "test", Profile: func(account string) string { return "that of " + account }, Operator: s.operator,
 		Readiness:    Readiness{check("spool", "no room")},
 		StatusReason: func(key control.Key) string { return "why " + key.ID },
 	})
@@ -213,7 +213,7 @@ func TestGetStatusHidesLanesOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		status := client.GetStatusOutput{Version: "test", NotReady: []string{"spool: no room"}, Lanes: want}
+		status := client.GetStatusOutput{Version: "test", Profile: "that of " + home.Account, NotReady: []string{"spool: no room"}, Lanes: want}
 		if diff := cmp.Diff(status, got); diff != "" {
 			t.Errorf("operator %q: %s", operator, diff)
 		}

@@ -69,9 +69,11 @@ type Listener struct {
 // GetStatusInput asks how the server is.
 type GetStatusInput struct{}
 
-// GetStatusOutput is what /readyz says, and what waits in every lane. NotReady is empty when the server takes mail.
+// GetStatusOutput is what /readyz says, the profile of the account, and what waits in every lane. NotReady is empty when the
+// server takes mail.
 type GetStatusOutput struct {
 	Version  string
+	Profile  string `json:",omitempty"` // default or aws-strict
 	NotReady []string
 	Lanes    []Lane
 }
