@@ -133,7 +133,7 @@ func (s *shard) remove(seed maphash.Seed, slot int) (grown int64) {
 	return 0
 }
 
-// rebuild copies what is there to a table with room for as much again in slots, and for a quarter more in the arena.
+// rebuild copies what is there to a table with room for as much again in slots, and for half as much again in the arena.
 func (s *shard) rebuild(seed maphash.Seed, extra int) (grown int64) {
 	old := s.table.Load()
 	if old == nil {
@@ -145,7 +145,7 @@ func (s *shard) rebuild(seed maphash.Seed, extra int) (grown int64) {
 		slots *= 2
 	}
 	t := &table{
-		slots: make([]atomic.Uint64, slots), arena: make([]byte, max(minArena, live+live/4+extra)),
+		slots: make([]atomic.Uint64, slots), arena: make([]byte, max(minArena, live+live/2+extra)),
 		filter: make([]atomic.Uint64, slots/slotsOfWord), used: int(firstPlace),
 	}
 	for i := range old.slots {
