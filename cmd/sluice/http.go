@@ -108,7 +108,9 @@ func loadCertificate(cfg Config) (*tls.Certificate, error) {
 // else.
 func (g *gateway) routes(ready admin.Readiness, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(files.Path, g.objects.Handler(files.Uploads{MaxOctets: control.MaxUploadOctets, Admit: g.admitUpload, Log: g.server.log}))
+	mux.Handle(files.Path, g.objects.Handler(files.Uploads{
+		MaxOctets: control.MaxUploadOctets, Admit: g.admitUpload, Used: auditor{g.audit}.used, Log: g.server.log,
+	}))
 	mux.Handle("/", apiRoutes(g.api, ready, metrics))
 	return mux
 }
@@ -149,4 +151,10 @@ func isLoopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// isEveryAddress reports whether host:port stands for all addresses of this machine, and so for none that a client could name.
+func isEveryAddress(address string) bool {
+	at, err := netip.ParseAddrPort(address)
+	return err == nil && at.Addr().IsUnspecified()
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"sluice/internal/audit"
 	"sluice/internal/awsapi"
+	"sluice/internal/control"
 	"sluice/internal/identity"
+	"sluice/internal/objects/files"
 )
 
 // openUsers loads who may use the API, and opens the log of what they do.
@@ -32,3 +35,30 @@ type auditor struct{ log *audit.Log }
 
 // Audit implements awsapi.Auditor.
 func (a auditor) Audit(e awsapi.Entry) { a.log.Append(audit.Entry(e)) }
+
+// signedURL is who makes a request that nobody's key has signed, but whose URL was given to somebody by a call.
+const signedURL = "signed-url"
+
+// used notes what was done by a signed URL (S41). Of what only pretends to be one, the URL is not noted.
+func (a auditor) used(u files.Use) {
+	e := audit.Entry{
+		Time: u.Began, Operation: "objects." + objectOperation(u.Request.Method), Address: u.Request.RemoteAddr, UserAgent: u.Request.UserAgent(),
+		Code: u.Code, Status: u.Status, Duration: u.Took,
+	}
+	if u.Signed {
+		scope, _ := control.ObjectScope(u.Key) // it has one
+		e.Principal, e.Resources, e.Account, e.Region = signedURL, []string{u.Key}, scope.Account, scope.Region
+	}
+	a.log.Append(e)
+}
+
+func objectOperation(method string) string {
+	switch method {
+	case http.MethodPut:
+		return "PutObject"
+	case http.MethodGet:
+		return "GetObject"
+	default:
+		return "Unknown"
+	}
+}

@@ -93,6 +93,9 @@ func (s *server) openWeb() error {
 		return hint(err, "another server may run already; name another address with --api")
 	}
 	s.addWeb(openWeb(listener, certificate, s.gateway.routes(s.readiness(), onAPI), s.log))
+	if s.cfg.APIURL == "" && isEveryAddress(s.web[0].address()) {
+		s.log.Warn("signed URLs for files name an address that clients cannot reach; set api_url to what they reach the API at", "url", s.url())
+	}
 	if s.cfg.Admin == "" {
 		return nil
 	}

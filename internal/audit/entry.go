@@ -33,6 +33,8 @@ const (
 	maxResources = 20
 	// maxResourceOctets is how much of each.
 	maxResourceOctets = 1024
+	// maxUserAgentOctets is how much of what a client calls itself.
+	maxUserAgentOctets = 256
 )
 
 // line is an entry as it is written. Fields are added, and keep their meaning.
@@ -59,7 +61,7 @@ func encode(e *Entry) ([]byte, error) {
 	l := line{
 		Time: e.Time.UTC(), RequestID: e.RequestID, Operation: e.Operation, Account: e.Account, Region: e.Region,
 		Principal: e.Principal, AccessKeyID: e.AccessKeyID, Verified: e.Principal != "", Source: host(e.Address),
-		UserAgent: e.UserAgent, Outcome: e.Code, Status: e.Status, Microseconds: e.Duration.Microseconds(),
+		UserAgent: e.UserAgent[:min(len(e.UserAgent), maxUserAgentOctets)], Outcome: e.Code, Status: e.Status, Microseconds: e.Duration.Microseconds(),
 	}
 	for i, resource := range e.Resources {
 		if i == maxResources {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -161,6 +162,13 @@ func uploadedJob(key string) (store.Key, bool) {
 	below, isFile := strings.CutSuffix(below, uploadName)
 	job, isJob := objectsJob(below)
 	return job, ok && isFile && isJob
+}
+
+// ObjectScope is whose a file of an import is, by its key.
+func ObjectScope(key string) (Scope, bool) {
+	folder, _ := path.Split(key)
+	job, ok := objectsJob(strings.TrimSuffix(strings.TrimPrefix(folder, importFolder), "/"))
+	return job.Scope, ok
 }
 
 // objectsJob is the job in the name of a folder.

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,6 +123,22 @@ type served struct {
 	refusal error        // of uploads
 	running atomic.Int32 // uploads
 	log     bytes.Buffer
+
+	mu   sync.Mutex
+	uses []string // as "method key code status", with a star where the URL was signed
+}
+
+func (s *served) used(u files.Use) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	signed := ""
+	if u.Signed {
+		signed = "*"
+	}
+	s.uses = append(s.uses, fmt.Sprint(u.Request.Method, " ", u.Key, signed, " ", u.Code, " ", u.Status))
+	if !u.Began.Equal(s.now) || u.Took <= 0 {
+		s.uses = append(s.uses, "at the wrong time")
+	}
 }
 
 func serve(t *testing.T) *served {
@@ -130,7 +147,7 @@ func serve(t *testing.T) *served {
 		Folder: t.TempDir(), Key: []byte("key"), URL: func() string { return s.URL }, Now: func() time.Time { return s.now },
 	})
 	s.Server = httptest.NewServer(s.Handler(files.Uploads{
-		MaxOctets: 10, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
+		MaxOctets: 10, Used: s.used, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
 		Admit: func(context.Context, string) (func(), error) {
 			s.running.Add(1)
 			return func() { s.running.Add(-1) }, s.refusal
@@ -190,6 +207,10 @@ func TestSignedURLs(t *testing.T) {
 	if n := s.running.Load(); n != 0 {
 		t.Errorf("%d uploads are still running", n)
 	}
+	s.Close() // every answer is told of by then
+	if want := []string{"PUT a/b.csv* OK 200", "PUT a/b.csv* OK 200", "GET a/b.csv* OK 200"}; !slices.Equal(s.uses, want) {
+		t.Errorf("got the uses %q, want %q", s.uses, want)
+	}
 }
 
 func TestRefusedRequests(t *testing.T) {
@@ -245,6 +266,14 @@ func TestRefusedRequests(t *testing.T) {
 			}
 			if s.log.Len() > 0 {
 				t.Errorf("it was logged: %s", &s.log)
+			}
+			s.Close() // every answer is told of by then
+			signed := ""
+			if test.status != http.StatusForbidden {
+				signed = "*"
+			}
+			if want := fmt.Sprint(signed, " ", test.code, " ", test.status); len(s.uses) != 1 || !strings.HasSuffix(s.uses[0], want) || signed == "" && strings.Contains(s.uses[0], "*") {
+				t.Errorf("got the uses %q, want one %q", s.uses, want)
 			}
 		})
 	}

@@ -30,7 +30,20 @@ type Uploads struct {
 	// Admit is asked before an object is put. It returns what is called once the object is there, or will not be; or the reason
 	// why it may not be put, which the client is told with status 409.
 	Admit func(ctx context.Context, key string) (done func(), err error)
-	Log   *slog.Logger
+	// Used is told of every request once it has been answered. It must not wait.
+	Used func(Use)
+	Log  *slog.Logger
+}
+
+// Use is what became of a request at a signed URL, or at what pretends to be one.
+type Use struct {
+	Request *http.Request // its body has been read, or will not be
+	Began   time.Time
+	Took    time.Duration
+	Signed  bool   // the URL was ours, and good for this request
+	Key     string // of the object
+	Code    string // OK, or that of the error
+	Status  int    // of HTTP
 }
 
 // handler serves signed URLs.
@@ -56,34 +69,40 @@ func (f *failure) Error() string { return f.message }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	key, method := strings.TrimPrefix(r.URL.Path, Path), objects.Method(r.Method)
-	if refused := h.store.signer.check(method, key, r.URL.Query()); refused != nil {
+	began := time.Now()
+	use := Use{Request: r, Began: h.store.signer.now(), Key: strings.TrimPrefix(r.URL.Path, Path), Code: "OK", Status: http.StatusOK}
+	refused := h.store.signer.check(objects.Method(r.Method), use.Key, r.URL.Query())
+	if use.Signed = refused == nil; use.Signed {
+		refused = h.serve(w, r, use.Key)
+	}
+	if refused != nil {
 		refuse(w, refused)
-		return
+		use.Code, use.Status = refused.code, refused.status
 	}
-	serve := h.get
-	if method == objects.Put {
-		serve = h.put
-	}
-	if err := serve(w, r, key); err != nil {
-		h.fail(w, key, err)
-	}
+	use.Took = time.Since(began)
+	h.uploads.Used(use)
 }
 
-// fail tells the client of its own mistakes, and the log of ours.
-func (h *handler) fail(w http.ResponseWriter, key string, err error) {
-	var told *failure
+// serve does what a URL is good for. The client is told of its own mistakes, and the log of ours.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, key string) (refused *failure) {
+	serve := h.get
+	if objects.Method(r.Method) == objects.Put {
+		serve = h.put
+	}
+	err := serve(w, r, key)
 	switch {
-	case errors.As(err, &told):
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return refused
 	case errors.Is(err, objects.ErrNotFound):
-		told = &failure{http.StatusNotFound, "NoSuchKey", "There is no such object"}
+		return &failure{http.StatusNotFound, "NoSuchKey", "There is no such object"}
 	case errors.Is(err, context.Canceled):
-		told = errIncomplete
+		return errIncomplete
 	default:
 		h.uploads.Log.Error("object not served", "key", key, "error", err.Error())
-		told = &failure{http.StatusInternalServerError, "InternalError", "The request could not be served"}
+		return &failure{http.StatusInternalServerError, "InternalError", "The request could not be served"}
 	}
-	refuse(w, told)
 }
 
 // errIncomplete is for a client that has gone, or does not send what it should.
