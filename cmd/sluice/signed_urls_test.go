@@ -5,39 +5,19 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/mailmanager"
-	"github.com/aws/aws-sdk-go-v2/service/mailmanager/types"
 )
-
-// uploadURL makes a list and a job, and returns where the job's file is put.
-func uploadURL(t *testing.T, s *server) string {
-	t.Helper()
-	list, err := apiOf(s).CreateAddressList(t.Context(), &mailmanager.CreateAddressListInput{AddressListName: aws.String("list")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	job, err := apiOf(s).CreateAddressListImportJob(t.Context(), &mailmanager.CreateAddressListImportJobInput{
-		AddressListId: list.AddressListId, Name: aws.String("job"), ImportDataFormat: &types.ImportDataFormat{ImportDataType: types.ImportDataTypeCsv},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return *job.PreSignedUrl
-}
 
 // S41: what is done by a signed URL is in the audit log, and nothing of the signature. What is not signed is a stranger's.
 func TestS41SignedURLsAreAudited(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	s, stop := started(t, cfg)
-	signed := uploadURL(t, s)
+	u := uploadURL(t, s)
+	signed := u.String()
 	for _, target := range []string{signed, signed[:len(signed)-4]} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, target, strings.NewReader("a@example.org\n"))
 		if err != nil {
@@ -54,10 +34,6 @@ func TestS41SignedURLsAreAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(s.dir.file(auditFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(signed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sluice/internal/addressfile"
@@ -314,8 +315,33 @@ func (c *Control) AdmitUpload(ctx context.Context, key string) (done func(), err
 	if err != nil || record.Status != mailmanager.ImportJobStatusCreated {
 		return nil, errors.New("the import job has been started")
 	}
+	if err := c.checkFiles(ctx, job); err != nil {
+		return nil, err
+	}
 	if done, ok := c.imports.upload(job); ok {
 		return done, nil
 	}
 	return nil, fmt.Errorf("%d files of the account are being uploaded; try again when one of them is there", uploadsOfAccount)
+}
+
+// checkFiles refuses a file of a job when those of other jobs have all the room that an account may take.
+func (c *Control) checkFiles(ctx context.Context, job store.Key) error {
+	waiting, most, own := 0, c.limits(job.Account).ImportFiles, jobObject(job, uploadName)
+	for page := (objects.Info{}); ; {
+		found, err := c.cfg.Objects.List(ctx, importFolder+job.Account+"/"+job.Region+"/", page.Key, sweepPage)
+		if err != nil {
+			return errors.New("the files of the account cannot be counted now")
+		}
+		for _, page = range found {
+			if strings.HasSuffix(page.Key, uploadName) && page.Key != own {
+				waiting++
+			}
+		}
+		if waiting >= most {
+			return fmt.Errorf("%d files wait for their jobs, which is the quota waiting_import_files: start their jobs, or delete their lists", waiting)
+		}
+		if len(found) < sweepPage {
+			return nil
+		}
+	}
 }

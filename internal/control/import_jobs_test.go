@@ -431,6 +431,24 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestFilesThatWait: an account may leave so many files lying about, and no more; one that is put again, or has been read, is none more.
+func TestFilesThatWait(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, withObjects(t, nil), limits(control.Limits{ImportFiles: 2}))
+	list := p.addressList("list")
+	first, second, third := p.importJob(list, "CSV"), p.importJob(list, "CSV"), p.importJob(list, "CSV")
+	for _, job := range []string{first, second, second} {
+		p.upload(job, "a@example.org\nno address\n")
+	}
+	if _, err := p.AdmitUpload(t.Context(), uploadKey(third)); err == nil || !strings.Contains(err.Error(), "waiting_import_files") {
+		t.Errorf("a third file: got %v", err)
+	}
+	p.start(first)
+	p.ended(first)
+	p.left(2) // its list of bad rows, and the second file
+	p.upload(third, "b@example.org\n")
+}
+
 // TestUploadURL: a URL stays what it was, also when its time is over, and the job is listed with it.
 func TestUploadURL(t *testing.T) {
 	t.Parallel()

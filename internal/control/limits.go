@@ -57,6 +57,10 @@ type Limits struct {
 	// ImportJobs is how many import jobs of address lists there may be; each is remembered for 30 days.
 	ImportJobs int `toml:"import_jobs"`
 
+	// ImportFiles is how many uploaded files may wait for their import jobs to end; each has at most 50 MiB, and is kept for a week
+	// at most.
+	ImportFiles int `toml:"waiting_import_files"`
+
 	// ActiveArchives is how many archives there may be that are not being deleted.
 	ActiveArchives int `toml:"active_archives"`
 
@@ -90,6 +94,7 @@ const (
 	actionsPerRule    = 10      // Mail Manager, CreateRuleSet
 	searchResults     = 1000    // Mail Manager, StartArchiveSearch
 	importJobs        = 10_000  // ours: AWS tells none
+	importFiles       = 100     // ours: 5 GB
 	secrets           = 500_000 // Secrets Manager, CreateSecret
 	tagsPerResource   = 50      // Mail Manager, A17
 )
@@ -103,7 +108,7 @@ func awsLimits() Limits {
 		RelaysAndSendsPerRuleSet: 10,
 		TrafficPolicies:          100, StatementsPerPolicy: 20, ConditionsPerStatement: 10,
 		Relays:       40,
-		AddressLists: 100, AddressesPerList: 100_000, ImportJobs: importJobs,
+		AddressLists: 100, AddressesPerList: 100_000, ImportJobs: importJobs, ImportFiles: importFiles,
 		ActiveArchives: 10, ParallelSearches: 1, ParallelExports: 1, SearchResults: searchResults, ExportedResults: 250_000, RetentionChanges: 1,
 		Secrets: secrets, Tags: tagsPerResource,
 	}
@@ -118,7 +123,7 @@ func generousLimits() Limits {
 		RelaysAndSendsPerRuleSet: rulesPerRuleSet * actionsPerRule,
 		TrafficPolicies:          100_000, StatementsPerPolicy: 10_000, ConditionsPerStatement: 1_000,
 		Relays:       100_000,
-		AddressLists: 100_000, AddressesPerList: 10_000_000, ImportJobs: importJobs,
+		AddressLists: 100_000, AddressesPerList: 10_000_000, ImportJobs: importJobs, ImportFiles: importFiles,
 		ActiveArchives: 10_000, ParallelSearches: 100, ParallelExports: 100, SearchResults: searchResults, ExportedResults: 10_000_000, RetentionChanges: 1_000,
 		Secrets: secrets, Tags: tagsPerResource,
 	}
