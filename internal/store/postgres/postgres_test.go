@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,6 +32,7 @@ func TestOnPostgreSQL(t *testing.T) {
 		{"a later format is refused", testLaterFormat},
 		{"commits that are not synced are refused", testUnsynced},
 		{"connections that break are replaced", testBrokenConnections},
+		{"a commit is not broken off", testCommitGoesOn},
 		{"no statement scans", testNoStatementScans},
 	}
 	for _, test := range tests {
@@ -208,6 +210,44 @@ func testBrokenConnections(t *testing.T, s *server) {
 		}
 	}
 	if err = errors.Join(err, create("once more")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever goes away while the server commits must not be told that nothing was stored. Here a commit waits for a lock of ours.
+func testCommitGoesOn(t *testing.T, s *server) {
+	const lock = 0x636f6d6d6974 // nobody else's
+	opened := s.open(t, t.Name())
+	defer opened.Close()
+	conn := s.connect(t, s.Namespace(t, t.Name()))
+	execute(t, conn, fmt.Sprintf(`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_advisory_xact_lock(%d); RETURN NULL; END'`, lock))
+	execute(t, conn, `CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON resources
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`)
+	execute(t, conn, `SELECT pg_advisory_lock($1)`, lock)
+
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	created := make(chan error, 1)
+	r := store.Resource{Key: store.Key{Kind: "a", ID: "one"}, Name: "one"}
+	go func() { created <- opened.Create(ctx, store.Creation{Change: store.Change{Resource: r}}) }()
+	execute(t, conn, fmt.Sprintf(`DO 'BEGIN
+		WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = ''advisory'' AND objid = %d AND NOT granted) LOOP
+			PERFORM pg_sleep(0.01);
+		END LOOP; END'`, uint32(lock&0xffffffff)))
+	leave()
+	select {
+	case err := <-created:
+		t.Errorf("the commit was broken off: %v", err)
+	case <-time.After(100 * time.Millisecond): // what breaks off does so at once
+	}
+	execute(t, conn, `SELECT pg_advisory_unlock($1)`, lock)
+	if !t.Failed() {
+		if err := <-created; err != nil {
+			t.Errorf("the commit was carried out and failed: %v", err)
+		}
+	}
+	if _, err := opened.Get(t.Context(), r.Key); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,6 +15,10 @@ import (
 // maxAttempts is how often a transaction is tried that the server gives up for another's sake. It does so after
 // deadlock_timeout, by default 1 s, and lets one of those through that stood in each other's way.
 const maxAttempts int = 8
+
+// commitTimeout is how long a commit may take, ours: the slowest disk has synced by then. Beyond it nobody knows what became of
+// the transaction.
+const commitTimeout = 30 * time.Second
 
 // What the server says went wrong (PostgreSQL, appendix A).
 const (
@@ -29,14 +34,29 @@ const nameConstraint string = "resources_by_name"
 
 // write runs f in a transaction, again when the server gave it up for another's sake: f must begin anew each time.
 func (s *Store) write(ctx context.Context, f func(tx pgx.Tx) error) (err error) {
-	options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
 	for range maxAttempts {
-		err = pgx.BeginTxFunc(ctx, s.pool, options, f)
+		err = s.try(ctx, f)
 		if !violates(err, serializationFailure) && !violates(err, deadlockDetected) {
 			return err
 		}
 	}
 	return fmt.Errorf("tried %d times: %w", maxAttempts, err)
+}
+
+// try runs f in a transaction, once. Once the commit is on its way it does not matter that the caller goes away: who broke it off
+// there would not know whether the server carried it out, and would call undone what is stored.
+func (s *Store) try(ctx context.Context, f func(tx pgx.Tx) error) error {
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // also of a panic; after a commit it does nothing
+	if err := f(tx); err != nil {
+		return err
+	}
+	committing, done := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer done()
+	return tx.Commit(committing)
 }
 
 // send runs the statements of a batch in one round trip; the error of the first that fails is told with its number.
