@@ -76,6 +76,9 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, x *exchange) (paylo
 		return nil, err
 	}
 	defer release()
+	if err := a.verifier.lookUp(r.Context(), claim); err != nil {
+		return nil, err
+	}
 	if err := claim.verify(r, body); err != nil {
 		return nil, err
 	}

@@ -18,13 +18,16 @@ import (
 
 // gate is Credentials, an Authorizer and an Auditor.
 type gate struct {
-	key     Key
-	refusal error
-	asks    []Ask
-	entries []Entry
+	key      Key
+	inactive bool
+	refusal  error
+	asks     []Ask
+	entries  []Entry
 }
 
-func (g *gate) Lookup(_ context.Context, id string) (Key, bool) { return g.key, id == testKey }
+func (g *gate) Lookup(_ context.Context, id string) (Key, bool) {
+	return g.key, id == testKey && !g.inactive
+}
 
 func (g *gate) Authorize(_ context.Context, ask *Ask) ([]string, error) {
 	g.asks = append(g.asks, *ask)
@@ -86,6 +89,35 @@ func TestOperationsAreAuthorizedFirst(t *testing.T) {
 				t.Errorf("got %+v", e)
 			}
 		})
+	}
+}
+
+// revoked is a body during which its caller's key is made inactive.
+type revoked struct {
+	io.Reader
+	gate *gate
+}
+
+func (b *revoked) Read(p []byte) (int, error) {
+	b.gate.inactive = true
+	return b.Reader.Read(p)
+}
+
+// S36: a key that was made inactive while a body arrived is as unknown as one that was before.
+func TestS36KeysEndWhileBodiesArrive(t *testing.T) {
+	t.Parallel()
+	for _, c := range []call{listRelays, getTrace, whoAmI} {
+		g := &gate{key: Key{testSecret, testAccount, "jo"}}
+		f, handled := gated(g)
+		r := c.request(t)
+		r.Body = io.NopCloser(&revoked{r.Body, g})
+		answer := f.do(t, r)
+		if answer.StatusCode != 403 || len(*handled) != 0 || len(g.asks) != 0 {
+			t.Errorf("%s: got %d, %d questions and %d calls of a handler", c.path, answer.StatusCode, len(g.asks), len(*handled))
+		}
+		if e := g.entries; len(e) != 1 || e[0].Code != string(mailmanager.CodeUnrecognizedClient) || e[0].Principal != "" {
+			t.Errorf("%s: got %+v", c.path, e)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -61,13 +62,24 @@ func (v *verifier) claim(r *http.Request, service string) (*claim, error) {
 	if err := c.checkHeaders(r); err != nil {
 		return c, err
 	}
-	var ok bool
-	c.key, ok = v.credentials.Lookup(r.Context(), c.accessKeyID)
-	// Sluice gives out no session tokens, so none is known.
-	if !ok || len(r.Header["X-Amz-Security-Token"]) > 0 {
-		return c, mailmanager.Errorf(mailmanager.CodeUnrecognizedClient, "The access key id or the security token is not known here.")
+	if len(r.Header["X-Amz-Security-Token"]) > 0 { // Sluice gives out no session tokens, so none is known
+		return c, unknownKey()
 	}
-	return c, nil
+	return c, v.lookUp(r.Context(), c)
+}
+
+// lookUp finds the key of a claim. It is asked again when the body is there: by then the key may have been made inactive, or
+// deleted with its user, and whoever wrote the body slowly is not to act with it (S36).
+func (v *verifier) lookUp(ctx context.Context, c *claim) (err error) {
+	var ok bool
+	if c.key, ok = v.credentials.Lookup(ctx, c.accessKeyID); !ok {
+		return unknownKey()
+	}
+	return nil
+}
+
+func unknownKey() error {
+	return mailmanager.Errorf(mailmanager.CodeUnrecognizedClient, "The access key id or the security token is not known here.")
 }
 
 func authorizationOf(r *http.Request) (authorization, error) {

@@ -150,6 +150,8 @@ var guards = []guard{
 		"if c.service != service {", `if c.service == "" {`, awsapi, "^TestGuardsBehindTheSignatureS34$"},
 	{"S36 a handler is not called before its caller may", "internal/awsapi/route.go",
 		"if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil {", "if err := a.authorize(ctx, x, s.SigningName, s.operation.Name, input); err != nil && ctx.Err() != nil {", sluice, "^TestS36Matrix$"},
+	{"S36 a key that ends while a body arrives has ended", "internal/awsapi/api.go",
+		"if err := a.verifier.lookUp(r.Context(), claim); err != nil {", "if err := a.verifier.lookUp(r.Context(), claim); err != nil && body == nil {", awsapi, "^TestS36KeysEndWhileBodiesArrive$"},
 	{"S36 a user means no other account", "internal/awsapi/caller.go",
 		`case caller.User != "":`, `case caller.User == "?":`, awsapi, "^TestS36AccountHeader$"},
 	{"S36 the account that is meant is signed", "internal/awsapi/sigv4.go",
