@@ -156,6 +156,7 @@ func (c *Control) retag(ctx context.Context, k kind, key store.Key, after func([
 	if err := change(); err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx) // the tags are there; the point follows them, whether or not the caller has gone
 	return c.updateLocked(ctx, k, key, func(r store.Resource) (draft, error) { return c.retaggedPoint(ctx, r) })
 }
 
@@ -165,6 +166,7 @@ func (c *Control) retagRelay(ctx context.Context, key store.Key, change func() e
 	if err := change(); err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx) // as in retag
 	err := c.updateLocked(ctx, kindRelay, key, func(r store.Resource) (draft, error) { return c.retaggedRelay(ctx, r) })
 	if err == nil && c.cfg.RelayChanged != nil {
 		c.cfg.RelayChanged(snapshotKey(key))

@@ -1,15 +1,19 @@
 package control_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/awsapi"
 	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
+	"sluice/internal/store"
 )
 
 func arnOf(resource string) *mailmanager.TaggableResourceArn {
@@ -196,4 +200,60 @@ func TestUpdatesLeaveTagsAlone(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", update.operation, diff)
 		}
 	}
+}
+
+// leaver is a store whose caller goes away when tags were changed.
+type leaver struct {
+	store.Store
+	leave context.CancelFunc
+}
+
+func (s *leaver) SetTags(ctx context.Context, key store.Key, tags []store.Tag, most int) error {
+	defer s.leave()
+	return s.Store.SetTags(ctx, key, tags, most)
+}
+
+func (s *leaver) RemoveTags(ctx context.Context, key store.Key, keys []string) error {
+	defer s.leave()
+	return s.Store.RemoveTags(ctx, key, keys)
+}
+
+// Relays and ingress points follow their tags also when the caller goes away once these are stored.
+func TestTagsAreFollowedWithoutTheCaller(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	relay, point := p.relay("out"), p.createPoint(p.pointRequest("front"))
+	p.stop()
+	db := &leaver{Store: p.openStore()}
+	p.config.Store = db
+	var err error
+	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
+		t.Fatal(err)
+	}
+	p.stop = func() { db.Close() }
+	call := func(name string, in any) {
+		t.Helper()
+		ctx, leave := context.WithCancel(t.Context())
+		db.leave = leave
+		op, handler := p.operationFor(name, in)
+		if _, err := handler.Handle(ctx, awsapi.Caller{Account: home.Account, Region: home.Region}, op, in); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	rate, hostname := mailmanager.TagKey("sluice:rate"), mailmanager.TagKey("sluice:hostname")
+	relayARN, pointARN := arnOf("mailmanager-smtp-relay/"+relay), arnOf("mailmanager-ingress-point/"+point)
+	want := func(wantRate int, wantNames ...string) {
+		t.Helper()
+		r, _ := p.Relay(home, relay)
+		seen, _ := p.IngressPoint(control.Key{Scope: home, ID: point})
+		if r.Rate != wantRate || !slices.Equal(seen.Hostnames, wantNames) {
+			t.Errorf("got %d and %v, want %d and %v", r.Rate, seen.Hostnames, wantRate, wantNames)
+		}
+	}
+	call("TagResource", &mailmanager.TagResourceRequest{ResourceArn: relayARN, Tags: tags(string(rate), "60")})
+	call("TagResource", &mailmanager.TagResourceRequest{ResourceArn: pointARN, Tags: tags(string(hostname), "mx.example.org")})
+	want(60, "mx.example.org")
+	call("UntagResource", &mailmanager.UntagResourceRequest{ResourceArn: relayARN, TagKeys: []mailmanager.TagKey{rate}})
+	call("UntagResource", &mailmanager.UntagResourceRequest{ResourceArn: pointARN, TagKeys: []mailmanager.TagKey{hostname}})
+	want(0)
 }
