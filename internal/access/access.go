@@ -8,12 +8,16 @@
 // principals (a policy is attached to a user), no permission boundaries and no session policies.
 package access
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Request is one action on one resource, as somebody asks for it.
 type Request struct {
 	Action   string  // such as ses:GetRelay; its case does not matter
 	Resource string  // an ARN, or * for what is no resource
+	Every    bool    // Resource ends in a * that stands for whatever there is: who may not have one of them may not have them all
 	User     string  // name, for ${aws:username}
 	Account  string  // of the user, for ${aws:PrincipalAccount}
 	Context  Context // nil: nothing is known
@@ -117,13 +121,39 @@ func (p *patterns) match(text string, r *Request) bool {
 }
 
 func (s *statement) matches(r *Request) bool {
-	if !s.actions.match(r.Action, r) || !s.resources.match(r.Resource, r) {
+	if !s.actions.match(r.Action, r) || !s.concerns(r) {
 		return false
 	}
 	for i := range s.conditions {
-		if !s.conditions[i].holds(r) {
+		if !s.holds(&s.conditions[i], r) {
 			return false
 		}
 	}
 	return true
+}
+
+// concerns reports whether the resource is one of the statement's. Of every resource, an allow must have all, and a deny one.
+func (s *statement) concerns(r *Request) bool {
+	if r.Every && s.deny != s.resources.not {
+		return s.resources.reach(strings.TrimSuffix(r.Resource, "*"), r) == s.deny
+	}
+	return s.resources.match(r.Resource, r)
+}
+
+// reach reports whether one of the patterns matches a text that begins like that.
+func (p *patterns) reach(beginning string, r *Request) bool {
+	for i := range p.any {
+		if p.any[i].reaches(beginning, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds tests a condition. The tags of every resource are not known: an allow cannot count on them, and a deny may be of one.
+func (s *statement) holds(c *condition, r *Request) bool {
+	if r.Every && c.key.Name == keyResourceTag {
+		return s.deny
+	}
+	return c.holds(r)
 }

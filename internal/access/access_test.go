@@ -91,6 +91,66 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// Of a request for every resource, an allow must have all of them, and a deny one: also when it tells them apart by tags, which
+// are not known.
+func TestEvery(t *testing.T) {
+	t.Parallel()
+	const (
+		every = "arn:aws:secretsmanager:us-east-1:111111111111:secret:*"
+		allow = `{"Effect":"Allow","Action":"*","Resource":"*"}`
+	)
+	tests := []struct {
+		name, statements string
+		want             Reason
+	}{
+		{"deny of one", allow + `,{"Effect":"Deny","Action":"*","Resource":"arn:aws:secretsmanager:*:*:secret:prod-*"}`, Denied},
+		{"deny of one that is written out", allow + `,{"Effect":"Deny","Action":"*","Resource":"arn:aws:secretsmanager:us-east-1:111111111111:secret:prod-AbCdEf"}`, Denied},
+		{"deny of a type", allow + `,{"Effect":"Deny","Action":"*","Resource":"arn:aws:secretsmanager:*:*:secret:*"}`, Denied},
+		{"deny of what ends alike", allow + `,{"Effect":"Deny","Action":"*","Resource":"arn:aws:*-AbCdEf"}`, Denied},
+		{"deny of a user's own", allow + `,{"Effect":"Deny","Action":"*","Resource":"arn:aws:secretsmanager:us-east-1:${aws:PrincipalAccount}:secret:${aws:username}-??????"}`, Denied},
+		{"deny of all but one", allow + `,{"Effect":"Deny","Action":"*","NotResource":"arn:aws:secretsmanager:*:*:secret:mine-*"}`, Denied},
+		{"deny of a tag", allow + `,{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"web"}}}`, Denied},
+		{"allow of some", `{"Effect":"Allow","Action":"*","Resource":"arn:aws:secretsmanager:*:*:secret:mine-*"}`, NothingAllows},
+		{"allow of all but one", `{"Effect":"Allow","Action":"*","NotResource":"arn:aws:secretsmanager:*:*:secret:prod-*"}`, NothingAllows},
+		{"allow of a tag", `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"web"}}}`, NothingAllows},
+		{"allow of all without a tag", `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringNotEquals":{"aws:ResourceTag/team":"web"}}}`, NothingAllows},
+		{"allow of all if there is no tag", `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Null":{"aws:ResourceTag/team":"true"}}}`, NothingAllows},
+
+		{"everything", allow, Allowed},
+		{"all of the type", `{"Effect":"Allow","Action":"*","Resource":"arn:aws:secretsmanager:*:*:secret:*"}`, Allowed},
+		{"deny of another type", allow + `,{"Effect":"Deny","Action":"*","Resource":["` + relay + `","arn:aws:ses:*","arn:aws:secretsmanager:us-east-1:222222222222:secret:*"]}`, Allowed},
+		{"deny of another action", allow + `,{"Effect":"Deny","Action":"ses:*","Resource":"*"}`, Allowed},
+		{"deny of what is no such resource", allow + `,{"Effect":"Deny","Action":"*","NotResource":"arn:aws:secretsmanager:*:*:secret:*"}`, Allowed},
+		{"deny of another user", allow + `,{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"al"}}}`, Allowed},
+		{"allow of what is no relay", `{"Effect":"Allow","Action":"*","NotResource":"` + relay + `"}`, Allowed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := &Request{Action: "secretsmanager:GetSecretValue", Resource: every, Every: true, User: "jo", Account: "111111111111"}
+			if got := Decide([]*Policy{compile(t, "p", document(test.statements))}, r); got.Reason != test.want {
+				t.Errorf("got %+v, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// Whatever a pattern matches, it reaches from each beginning.
+func TestPatternsReachWhatTheyMatch(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := compilePattern(rapid.StringMatching(`[ab*?]{0,6}`).Draw(t, "pattern"), patternKind{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := rapid.StringMatching(`[ab]{0,8}`).Draw(t, "text")
+		at := rapid.IntRange(0, len(text)).Draw(t, "at")
+		if r := (&Request{}); p.match(text, r) && !p.reaches(text[:at], r) {
+			t.Errorf("it matches %q and does not reach it from %q", text, text[:at])
+		}
+	})
+}
+
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	request := facts{

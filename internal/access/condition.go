@@ -29,6 +29,9 @@ type operand interface {
 	match(value string, r *Request) bool
 }
 
+// keyResourceTag is a tag of the resource that a request is about.
+const keyResourceTag = "aws:resourcetag"
+
 // keys are the condition keys. A tag key is followed by a slash and a tag's key; a list has several values.
 // Source: Mail Manager, section 12.
 var keys = map[string]struct{ tag, list bool }{
@@ -44,7 +47,7 @@ var keys = map[string]struct{ tag, list bool }{
 	"aws:username":                    {},
 	"aws:tagkeys":                     {list: true},
 	"aws:requesttag":                  {tag: true},
-	"aws:resourcetag":                 {tag: true},
+	keyResourceTag:                    {tag: true},
 	"ses:addonsubscriptionarn":        {},
 	"ses:mailmanageringresspointtype": {},
 	"ses:mailmanagerrulesetarn":       {},

@@ -113,6 +113,29 @@ func (p *pattern) match(text string, r *Request) bool {
 	return at == len(tokens)
 }
 
+// reaches reports whether the pattern matches a text that begins like that: whatever follows the beginning can be chosen.
+func (p *pattern) reaches(beginning string, r *Request) bool {
+	tokens := p.tokens
+	if p.filled {
+		tokens = p.fill(r)
+	}
+	for _, c := range beginning {
+		if p.fold {
+			c = lower(c)
+		}
+		switch {
+		case len(tokens) == 0:
+			return false
+		case tokens[0] == anyCharacters:
+			return true
+		case tokens[0] != c && tokens[0] != anyCharacter:
+			return false
+		}
+		tokens = tokens[1:]
+	}
+	return true
+}
+
 // fill puts the values of variables in. They stand for themselves: a * in one is no wildcard.
 func (p *pattern) fill(r *Request) []rune {
 	filled := make([]rune, 0, len(p.tokens)+len(r.User)+len(r.Account))

@@ -99,7 +99,7 @@ func (a *Authorizer) decide(q *question, t *target) error {
 		policies = found.policies
 	}
 	decision := access.Decide(policies, &access.Request{
-		Action: q.action(t), Resource: t.arn, User: q.caller.User, Account: q.caller.Account,
+		Action: q.action(t), Resource: t.arn, Every: t.every, User: q.caller.User, Account: q.caller.Account,
 		Context: &facts{question: q, arn: t.arn, now: a.users.cfg.Now()},
 	})
 	if q.err != nil { // a decision without what it asked for is none

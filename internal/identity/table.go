@@ -37,7 +37,8 @@ type row struct {
 
 // tables has every operation of every service but STS, whose one operation everybody may call. A request that names no
 // resource is about *; one that makes a resource, about all of its type. The jobs, searches and messages of archives and
-// address lists do not name the resource that they belong to: they are about all of its type.
+// address lists do not name the resource that they belong to: they are about each of its type that there is, and a deny of
+// one of these is a deny of them.
 var tables = map[string]map[string]row{
 	serviceMail: {
 		"CreateAddonInstance":     {targets: every(typeAddonInstance)},
@@ -59,9 +60,9 @@ var tables = map[string]map[string]row{
 		"ListMembersOfAddressList":        {targets: named(typeAddressList, "AddressListId")},
 		"CreateAddressListImportJob":      {targets: named(typeAddressList, "AddressListId")},
 		"ListAddressListImportJobs":       {targets: named(typeAddressList, "AddressListId")},
-		"GetAddressListImportJob":         {targets: every(typeAddressList)},
-		"StartAddressListImportJob":       {targets: every(typeAddressList)},
-		"StopAddressListImportJob":        {targets: every(typeAddressList)},
+		"GetAddressListImportJob":         {targets: all(typeAddressList)},
+		"StartAddressListImportJob":       {targets: all(typeAddressList)},
+		"StopAddressListImportJob":        {targets: all(typeAddressList)},
 
 		"CreateArchive":            {targets: every(typeArchive)},
 		"GetArchive":               {targets: named(typeArchive, "ArchiveId")},
@@ -70,15 +71,15 @@ var tables = map[string]map[string]row{
 		"DeleteArchive":            {targets: named(typeArchive, "ArchiveId")},
 		"StartArchiveSearch":       {targets: named(typeArchive, "ArchiveId")},
 		"ListArchiveSearches":      {targets: named(typeArchive, "ArchiveId")},
-		"GetArchiveSearch":         {targets: every(typeArchive)},
-		"GetArchiveSearchResults":  {targets: every(typeArchive)},
-		"StopArchiveSearch":        {targets: every(typeArchive)},
+		"GetArchiveSearch":         {targets: all(typeArchive)},
+		"GetArchiveSearchResults":  {targets: all(typeArchive)},
+		"StopArchiveSearch":        {targets: all(typeArchive)},
 		"StartArchiveExport":       {targets: named(typeArchive, "ArchiveId")},
 		"ListArchiveExports":       {targets: named(typeArchive, "ArchiveId")},
-		"GetArchiveExport":         {targets: every(typeArchive)},
-		"StopArchiveExport":        {targets: every(typeArchive)},
-		"GetArchiveMessage":        {targets: every(typeArchive)},
-		"GetArchiveMessageContent": {targets: every(typeArchive)},
+		"GetArchiveExport":         {targets: all(typeArchive)},
+		"StopArchiveExport":        {targets: all(typeArchive)},
+		"GetArchiveMessage":        {targets: all(typeArchive)},
+		"GetArchiveMessageContent": {targets: all(typeArchive)},
 
 		"CreateIngressPoint": {targets: every(typeIngressPoint)},
 		"GetIngressPoint":    {targets: named(typeIngressPoint, "IngressPointId")},

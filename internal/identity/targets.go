@@ -31,6 +31,7 @@ func (q *question) scope() control.Scope {
 type target struct {
 	operation string // as part of the action; empty: the request's
 	arn       string
+	every     bool   // the arn ends in a * that stands for whatever there is
 	shown     string // the ARN as the caller may see it, who may not know what there is; empty: arn
 }
 
@@ -38,6 +39,11 @@ type target struct {
 const anything = "*"
 
 func nothing(*question) []target { return []target{{arn: anything}} }
+
+// all is what may be about any resource of a type: each that there is.
+func all(kind string) func(*question) []target {
+	return func(q *question) []target { return []target{{arn: q.mail(kind, anything), every: true}} }
+}
 
 // every is what makes a resource of a type.
 func every(kind string) func(*question) []target {
@@ -97,18 +103,18 @@ func (q *question) secret(name string) target {
 
 // secretBatch is the batch, and the values of the secrets in it: of all that there are, when filters choose them.
 func secretBatch(q *question) []target {
-	all := nothing(q)
+	list := nothing(q)
 	ids := q.input.(*secretsmanager.BatchGetSecretValueRequest).SecretIdList
 	for _, id := range ids {
-		all = append(all, q.secret(id))
+		list = append(list, q.secret(id))
 	}
 	if len(ids) == 0 {
-		all = append(all, target{arn: mailmanager.ARN(serviceSecrets, q.caller.Region, q.caller.Account, "secret:"+anything)})
+		list = append(list, target{arn: mailmanager.ARN(serviceSecrets, q.caller.Region, q.caller.Account, "secret:"+anything), every: true})
 	}
-	for i := range all[1:] {
-		all[i+1].operation = "GetSecretValue"
+	for i := range list[1:] {
+		list[i+1].operation = "GetSecretValue"
 	}
-	return all
+	return list
 }
 
 func newSecret(member string) func(*question) []target {
@@ -120,20 +126,20 @@ func newSecret(member string) func(*question) []target {
 // steered is the messages that an act on the queue names, or all; and what they are rerouted to.
 func steered(q *question) []target {
 	in := q.input.(*client.SteerInput)
-	var all []target
+	var list []target
 	for _, item := range in.Items {
-		all = append(all, target{arn: q.ours(typeMessage, item.MessageId)})
+		list = append(list, target{arn: q.ours(typeMessage, item.MessageId)})
 	}
-	if in.Filter != nil || len(all) == 0 {
-		all = append(all, target{arn: q.ours(typeMessage, anything)})
+	if in.Filter != nil || len(list) == 0 {
+		list = append(list, target{arn: q.ours(typeMessage, anything), every: true})
 	}
 	if in.RelayId != "" {
-		all = append(all, target{arn: q.mail(typeRelay, in.RelayId)})
+		list = append(list, target{arn: q.mail(typeRelay, in.RelayId)})
 	}
 	if in.RuleSetId != "" {
-		all = append(all, target{arn: q.mail(typeRuleSet, in.RuleSetId)})
+		list = append(list, target{arn: q.mail(typeRuleSet, in.RuleSetId)})
 	}
-	return all
+	return list
 }
 
 func aUser(q *question) []target {
