@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -37,7 +38,8 @@ func ParseID(text string) (ID, error) {
 	if len(text) != idTextSize {
 		return id, ErrMalformedID
 	}
-	if _, err := idEncoding.Decode(id[:], []byte(text)); err != nil {
+	// An id has one spelling, which policies may name: the decoder passes over line ends.
+	if _, err := idEncoding.Decode(id[:], []byte(text)); err != nil || strings.ContainsAny(text, "\r\n") {
 		return ID{}, ErrMalformedID
 	}
 	return id, nil

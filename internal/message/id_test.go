@@ -49,7 +49,7 @@ func TestZeroIDIsEmptyText(t *testing.T) {
 
 func TestParseIDRefuses(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "a", strings.Repeat("w", 40), strings.Repeat("A", 40), strings.Repeat("0", 41)} {
+	for _, text := range []string{"", "a", strings.Repeat("w", 40), strings.Repeat("A", 40), strings.Repeat("0", 41), strings.Repeat("0", 38) + "g\n", "1\n\n\n\n\n\n\n\n" + strings.Repeat("0", 31)} {
 		if id, err := ParseID(text); !errors.Is(err, ErrMalformedID) || !id.IsZero() {
 			t.Errorf("%q: got %v, %v", text, id, err)
 		}
