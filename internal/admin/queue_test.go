@@ -302,6 +302,19 @@ func TestActs(t *testing.T) {
 	}
 }
 
+// A refusal is audited, and takes a line of bounded length however much was asked for.
+func TestAuditOfTooMuch(t *testing.T) {
+	t.Parallel()
+	call, log := (&theQueue{pages: 1}).desk(t, "")
+	input := `{"Items":[` + strings.Repeat(`{"MessageId":""},`, 20_000) + `{"MessageId":""}]}`
+	if _, err := call("HoldQueue", input); err == nil {
+		t.Error("got no error")
+	}
+	if text := log.String(); len(text) > len(input) || !strings.Contains(text, `"msg":"audit"`) || !strings.Contains(text, "up to 1000") {
+		t.Errorf("got a line of %d octets: %.200s", len(text), text)
+	}
+}
+
 func checkAudit(t *testing.T, log, operation, input string) {
 	t.Helper()
 	if strings.Contains(input, "DryRun") {

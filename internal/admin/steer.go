@@ -42,13 +42,17 @@ type deed struct {
 	err       error
 }
 
+// maxAuditedOctets is how much of an input the audit log has, ours: an act on client.MaxQueueResults items takes 80 KiB. What is
+// refused may be as large as a body.
+const maxAuditedOctets int = 128 << 10
+
 // audit logs who did what, from where, to how much of the mail.
 func (api *API) audit(ctx context.Context, caller awsapi.Caller, d deed) {
 	out := d.out
 	attributes := []slog.Attr{
 		slog.String("operation", d.operation), slog.String("access_key_id", caller.AccessKeyID), slog.String("account", caller.Account),
 		slog.String("region", caller.Region), slog.String("from", caller.Address), slog.String("request_id", caller.RequestID),
-		slog.String("input", string(d.input)), slog.Int("done", out.Done), slog.Int("busy", out.Busy), slog.Int("skipped", out.Skipped),
+		slog.String("input", string(d.input[:min(len(d.input), maxAuditedOctets)])), slog.Int("done", out.Done), slog.Int("busy", out.Busy), slog.Int("skipped", out.Skipped),
 		slog.Int("failed", out.Failed), slog.Bool("more", out.NextToken != ""),
 	}
 	if d.err != nil {
