@@ -188,7 +188,9 @@ func (c *Control) putSecretValue(ctx context.Context, scope Scope, in *secretsma
 	if version.Stages == nil {
 		version.Stages = []string{stageCurrent}
 	}
+	asked := version
 	err = c.changeSecret(ctx, s.Key, func(s foundSecret) (draft, error) {
+		version = asked // what it got of a secret that has changed since does not count
 		parts, err := c.addVersion(ctx, &s, &version, value)
 		if err != nil {
 			return draft{}, err
