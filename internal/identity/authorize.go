@@ -86,8 +86,8 @@ func (t *target) name() string {
 }
 
 func (q *question) action(t *target) string {
-	if t.operation != "" {
-		return q.service + ":" + t.operation
+	if t.action != "" {
+		return t.action
 	}
 	return q.service + ":" + q.operation
 }

@@ -81,16 +81,16 @@ var tables = map[string]map[string]row{
 		"GetArchiveMessage":        {targets: all(typeArchive)},
 		"GetArchiveMessageContent": {targets: all(typeArchive)},
 
-		"CreateIngressPoint": {targets: every(typeIngressPoint)},
+		"CreateIngressPoint": {targets: using("IngressPointConfiguration", every(typeIngressPoint))},
 		"GetIngressPoint":    {targets: named(typeIngressPoint, "IngressPointId")},
 		"ListIngressPoints":  {targets: nothing},
-		"UpdateIngressPoint": {targets: named(typeIngressPoint, "IngressPointId")},
+		"UpdateIngressPoint": {targets: using("IngressPointConfiguration", named(typeIngressPoint, "IngressPointId"))},
 		"DeleteIngressPoint": {targets: named(typeIngressPoint, "IngressPointId")},
 
-		"CreateRelay": {targets: every(typeRelay)},
+		"CreateRelay": {targets: using("Authentication", every(typeRelay))},
 		"GetRelay":    {targets: named(typeRelay, "RelayId")},
 		"ListRelays":  {targets: nothing},
-		"UpdateRelay": {targets: named(typeRelay, "RelayId")},
+		"UpdateRelay": {targets: using("Authentication", named(typeRelay, "RelayId"))},
 		"DeleteRelay": {targets: named(typeRelay, "RelayId")},
 
 		"CreateRuleSet": {targets: every(typeRuleSet)},

@@ -29,10 +29,10 @@ func (q *question) scope() control.Scope {
 
 // target is one thing that a request is about.
 type target struct {
-	operation string // as part of the action; empty: the request's
-	arn       string
-	every     bool   // the arn ends in a * that stands for whatever there is
-	shown     string // the ARN as the caller may see it, who may not know what there is; empty: arn
+	action string // empty: the request's
+	arn    string
+	every  bool   // the arn ends in a * that stands for whatever there is
+	shown  string // the ARN as the caller may see it, who may not know what there is; empty: arn
 }
 
 // anything is the resource of requests that are about none.
@@ -112,9 +112,26 @@ func secretBatch(q *question) []target {
 		list = append(list, target{arn: mailmanager.ARN(serviceSecrets, q.caller.Region, q.caller.Account, "secret:"+anything), every: true})
 	}
 	for i := range list[1:] {
-		list[i+1].operation = "GetSecretValue"
+		list[i+1].action = readSecret
 	}
 	return list
+}
+
+// readSecret is the action of whoever learns what is in a secret.
+const readSecret = serviceSecrets + ":GetSecretValue"
+
+// using is what an operation is about, and the secret that a member of its input names: a relay sends it to whatever host it names,
+// so that who may not read a secret may not have one use it either.
+func using(member string, targets func(*question) []target) func(*question) []target {
+	return func(q *question) []target {
+		list := targets(q)
+		if in, ok := field(q.input, member); ok {
+			if arn := text(in.Interface(), "SecretArn"); arn != "" {
+				list = append(list, target{action: readSecret, arn: arn})
+			}
+		}
+		return list
+	}
 }
 
 func newSecret(member string) func(*question) []target {
@@ -151,7 +168,7 @@ func aUser(q *question) []target {
 func createdUser(q *question) []target {
 	all := aUser(q)
 	if len(q.input.(*client.CreateUserInput).Policies) > 0 {
-		all = append(all, target{operation: client.OpPutUserPolicy, arn: all[0].arn})
+		all = append(all, target{action: serviceAdmin + ":" + client.OpPutUserPolicy, arn: all[0].arn})
 	}
 	return all
 }

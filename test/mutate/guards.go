@@ -280,6 +280,8 @@ var guards = []guard{
 		"list.Add(addresslist.FromKey(a.Members[i].Key))", "_, _ = list, i", control, "^TestAddressLists$"},
 	{"F15 a member that is deregistered does not count any more", "internal/control/list_members.go",
 		"		list.Remove(entry)\n", "		_ = list\n", control, "^TestMembers$"},
+	{"S40 a secret is used by whom may read it", "internal/identity/targets.go",
+		`if arn := text(in.Interface(), "SecretArn"); arn != "" {`, `if arn := text(in.Interface(), "SecretArn"); arn == "?" {`, identity, "^TestAuthorize$"},
 	{"S40 replies that repeat credentials are withheld", "internal/smtpclient/auth.go",
 		"if strings.Contains(reply.Text, form) {", `if form == "" {`, e2e, "^TestS40Secrets$"},
 	{"S40 the audit log has no answers", "internal/awsapi/caller.go",
