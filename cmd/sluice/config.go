@@ -51,6 +51,10 @@ type Config struct {
 	// APIInsecure lets the API be served in clear beyond loopback: requests are signed, but anyone on the way can read them.
 	APIInsecure bool `name:"api-insecure" toml:"api_insecure" help:"Serve the API in clear beyond loopback."`
 
+	// APIMaxConnections is how many connections the API's address serves at once; further ones wait until one ends. Those of the address
+	// of admin are counted apart.
+	APIMaxConnections int `default:"4096" name:"api-max-connections" placeholder:"N" toml:"api_max_connections" help:"Connections to the API at once."`
+
 	// Admin is the address of /metrics. By default it is served on the API address while that is loopback, and else nowhere.
 	Admin string `placeholder:"HOST:PORT" toml:"admin" help:"Address of /metrics (default: the API address while that is loopback)."`
 
@@ -318,7 +322,7 @@ func (c *Config) check() error {
 		return usage(fmt.Errorf("--greeting-delay is %s, at most %s", time.Duration(c.GreetingDelay), time.Duration(maxGreetingDelay)), "")
 	}
 	for name, n := range map[string]int{
-		"max-recipients": c.MaxRecipients, "max-connections": c.MaxConnections,
+		"max-recipients": c.MaxRecipients, "max-connections": c.MaxConnections, "api-max-connections": c.APIMaxConnections,
 		"max-connections-per-source": c.MaxConnectionsPerSource, "relay-connections": c.RelayConnections,
 	} {
 		if n < 1 {

@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		Data: "./sluice-data", API: "127.0.0.1:4579", SMTP: "127.0.0.1:2525-2599", MailDomain: "mail-manager-smtp.localhost",
-		Profile: "default", LogLevel: "info",
+		Profile: "default", LogLevel: "info", APIMaxConnections: 4096,
 		MaxRecipients: 100, MaxConnections: 60000, MaxConnectionsPerSource: 20000, RelayConnections: 20,
 		SessionDrain: Duration(30 * time.Second), RetryFirst: Duration(time.Minute), RetryMax: Duration(4 * time.Hour),
 		GiveUp: Duration(120 * time.Hour), ProbeFirst: Duration(time.Minute), ProbeMax: Duration(30 * time.Minute),

@@ -87,6 +87,41 @@ func TestS11UnsentBody(t *testing.T) {
 	}
 }
 
+// TestS11ConnectionsOfTheAPI: so many are served at once, and the next when one of them ends.
+func TestS11ConnectionsOfTheAPI(t *testing.T) {
+	t.Parallel()
+	s, _ := started(t, testConfig(t, "--api-max-connections", "2"))
+	open := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	answered := func(conn net.Conn, within time.Duration) bool {
+		t.Helper()
+		_ = conn.SetReadDeadline(time.Now().Add(within))
+		_, err := conn.Read(make([]byte, 1))
+		return err == nil
+	}
+	first, second, third := open(), open(), open()
+	if !answered(first, time.Minute) || !answered(second, time.Minute) {
+		t.Fatal("a connection within the limit is not served")
+	}
+	if answered(third, 100*time.Millisecond) {
+		t.Error("a connection beyond the limit is served")
+	}
+	first.Close()
+	if !answered(third, time.Minute) {
+		t.Error("a connection is not served when there is room for it")
+	}
+}
+
 // What is set may end with a slash; what signed URLs begin with does not.
 func TestAPIURL(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"sluice/internal/admin"
@@ -88,7 +89,7 @@ func (s *server) openWeb() error {
 	if s.cfg.Admin == "" && isLoopback(s.cfg.API) {
 		onAPI = s.registry
 	}
-	listener, err := s.listen(s.cfg.API)
+	listener, err := s.listenWeb(s.cfg.API)
 	if err != nil {
 		return hint(err, "another server may run already; name another address with --api")
 	}
@@ -99,7 +100,7 @@ func (s *server) openWeb() error {
 	if s.cfg.Admin == "" {
 		return nil
 	}
-	if listener, err = s.listen(s.cfg.Admin); err != nil {
+	if listener, err = s.listenWeb(s.cfg.Admin); err != nil {
 		return hint(err, "name another address with --admin")
 	}
 	s.addWeb(openWeb(listener, nil, adminRoutes(s.readiness(), s.registry), s.log))
@@ -116,6 +117,15 @@ func (s *server) listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	return l, nil
+}
+
+// listenWeb is listen for HTTP, of which each address has so many connections at once.
+func (s *server) listenWeb(address string) (net.Listener, error) {
+	listener, err := s.listen(address)
+	if err != nil {
+		return nil, err
+	}
+	return netutil.LimitListener(listener, s.cfg.APIMaxConnections), nil
 }
 
 // claimPeriod is how long an inherited socket waits for somebody to ask for it: ingress points open theirs at once, and
