@@ -24,7 +24,8 @@ type request struct {
 
 // once carries out a Create call unless one with its client token was carried out already: then it returns that one's
 // id, or ConflictException when the requests differ. The token is stored by run, in the transaction of the resource: of
-// concurrent calls with one token, all but one wait for the store and are then answered like the first.
+// concurrent calls with one token all but one fail, be it in the store or because what they are to make is there, and are then
+// answered like the first.
 // Source: Mail Manager, A1.
 func (c *Control) once(ctx context.Context, req request, run func(*store.Token) (string, error)) (id string, err error) {
 	if req.token == nil {
@@ -37,11 +38,14 @@ func (c *Control) once(ctx context.Context, req request, run func(*store.Token) 
 	if id, err := c.replay(ctx, token); !errors.Is(err, store.ErrNotFound) {
 		return id, err
 	}
-	id, err = run(token)
-	if errors.Is(err, store.ErrTokenTaken) { // by a concurrent call, whose transaction was first
-		return c.replay(ctx, token)
+	id, failed := run(token)
+	if failed == nil {
+		return id, nil
 	}
-	return id, err
+	if id, err := c.replay(ctx, token); !errors.Is(err, store.ErrNotFound) { // a concurrent call was first
+		return id, err
+	}
+	return "", failed
 }
 
 func (c *Control) newToken(req request) (*store.Token, error) {

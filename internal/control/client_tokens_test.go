@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"sluice/internal/conform"
 	"sluice/internal/control"
 	"sluice/internal/mailmanager"
+	"sluice/internal/store"
 )
 
 func withToken(in *mailmanager.CreateRelayRequest, token string) *mailmanager.CreateRelayRequest {
@@ -51,6 +53,46 @@ func TestClientTokenReplaysTheResponse(t *testing.T) {
 	if again := create(withToken(relayRequest("one"), "t1")); again == first {
 		t.Error("after a day: the response was replayed still")
 	}
+}
+
+// hasty is a store whose tokens are looked for before they are there: as often as it says.
+type hasty struct {
+	store.Store
+	before int
+}
+
+func (h *hasty) Token(ctx context.Context, key store.TokenKey, now time.Time) (store.Token, error) {
+	if h.before > 0 {
+		h.before--
+		return store.Token{}, store.ErrNotFound
+	}
+	return h.Store.Token(ctx, key, now)
+}
+
+// Mail Manager, A1: of two calls at once with one token the second is answered like the first, also when what the first has made is
+// in its way.
+func TestClientTokensAtOnce(t *testing.T) {
+	t.Parallel()
+	conform.Check(t, "A1")
+	p := newPlane(t)
+	p.stop()
+	db := &hasty{Store: p.openStore()}
+	p.stop = func() { db.Close() }
+	p.config.Store = db
+	var err error
+	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
+		t.Fatal(err)
+	}
+	in := p.pointRequest("one")
+	in.Tags, in.ClientToken = tags("sluice:listener", "mx", "sluice:default", "true"), ptr(mailmanager.IdempotencyToken("t"))
+	first := do[mailmanager.CreateIngressPointResponse](p, "CreateIngressPoint", in)
+	db.before = 1
+	if again := do[mailmanager.CreateIngressPointResponse](p, "CreateIngressPoint", in); *again.IngressPointId != *first.IngressPointId {
+		t.Errorf("got %s, then %s", *first.IngressPointId, *again.IngressPointId)
+	}
+	db.before = 1
+	in.ClientToken = ptr(mailmanager.IdempotencyToken("another"))
+	wantCode(t, p.refused(home, "CreateIngressPoint", in), mailmanager.CodeConflict, "default")
 }
 
 // Mail Manager, A1, for archives and add-ons: the response is replayed, also once a call with another token would be refused.
