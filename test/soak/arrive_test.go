@@ -21,7 +21,7 @@ func TestEveryMessageArrives(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			messages := pick(2000, 20000)
+			messages := pick(1000, 20000)
 			far := startSink(t, sink.Options{Behaviour: tt.misbehave, Seed: 1})
 			server := harness.Start(t, quickRetries...)
 			address := route(t, server, map[string]string{"example.net": far.Addr()})

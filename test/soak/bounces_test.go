@@ -33,7 +33,7 @@ const (
 // the sender was told that not; but for messages that were running, alone in the end, at three kills: they are held. Of all others
 // there is nothing left.
 func TestS28KilledWithBounces(t *testing.T) {
-	kills := pick(10, 500)
+	kills := pick(6, 500)
 	far := startSink(t, sink.Options{Behaviour: sink.Behaviour{Defer: 1.0 / 3, Fails: refusedPrefix}, Seed: 1})
 	args := append([]string{"--config", bouncesBy(t, far.Addr())}, quickRetries...)
 	server := harness.Start(t, args...)

@@ -101,7 +101,7 @@ func (i *importer) await(id string) {
 // mail keeps four fifths of its rate. The bound holds for the long form, on a machine with nothing else to do.
 func TestImportWhileMailFlows(t *testing.T) {
 	conform.Check(t, "F13")
-	rows, messages := pick(20_000, 1_000_000), pick(300, 40_000)
+	rows, messages := pick(3_000, 1_000_000), pick(300, 40_000)
 	far := startSink(t, sink.Options{})
 	server := harness.Start(t, append(quickRetries, "--relay-connections", "20")...)
 	address := route(t, server, map[string]string{"example.net": far.Addr()})
@@ -138,7 +138,7 @@ func TestImportWhileMailFlows(t *testing.T) {
 // the chunk it was in; another import, undisturbed, shows how long one takes.
 func TestImportKilled(t *testing.T) {
 	conform.Check(t, "F13")
-	rows := pick(20_000, 1_000_000)
+	rows := pick(4_000, 1_000_000)
 	in := newImporter(t, harness.Start(t, "--log-level", "info"), rows)
 	job := in.start("killed")
 	harness.Eventually(t, "half of the rows are in", func() bool { return in.imported(job) >= rows/2 })

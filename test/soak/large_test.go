@@ -21,7 +21,7 @@ const (
 
 // Many large messages at once are neither kept in memory nor lost: content goes through it in pieces, in and out.
 func TestLargeAtOnce(t *testing.T) {
-	messages, octets := pick(20, 200), pick(smallLargeOctets, largeOctets)
+	messages, octets := pick(10, 200), pick(smallLargeOctets, largeOctets)
 	far := startSink(t, sink.Options{})
 	server := harness.Start(t, quickRetries...)
 	address := route(t, server, map[string]string{"example.net": far.Addr()})

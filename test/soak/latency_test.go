@@ -31,7 +31,7 @@ const (
 // then CreateRelay. A call's time runs from when it was due. The bounds hold for the long form, on a machine with nothing else
 // to do.
 func TestLatencyOfCalls(t *testing.T) {
-	stored, calls := pick(500, 100_000), pick(2, 60)*callRate
+	stored, calls := pick(200, 100_000), pick(1, 60)*callRate
 	config := filepath.Join(t.TempDir(), "sluice.toml")
 	must(t, os.WriteFile(config, []byte("[limits]\nrelays = 1000000\n"), 0o600))
 	server := harness.Start(t, "--log-level", "error", "--config", config)
