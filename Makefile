@@ -35,18 +35,19 @@ fuzz:
 mutate:
 	go run ./test/mutate -run='$(MUTATE)'
 
-# With the race detector's builds, which make test wants too: from a cold cache nothing is compiled twice.
+# What make test has built, with the race detector, is not built again; two packages have a file for builds without it.
 lint:
 	@unformatted=$$(gofmt -l cmd internal test); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go mod tidy -diff
 	go build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	GOFLAGS=-race bin/staticcheck ./...
+	go vet ./internal/rule ./test/harness
 
 # The configuration reference of docs/operate.md and the tables of docs/conformance.md; and, given the API model, the types and
 # tables of internal/mailmanager.
 generate:
-	go test ./cmd/sluice -run='^TestReference$$' -args -update
-	go test ./internal/conform -run='^TestDocument$$' -args -update
+	go test -race ./cmd/sluice -run='^TestReference$$' -args -update
+	go test -race ./internal/conform -run='^TestDocument$$' -args -update
 	@if [ -n "$$SLUICE_MODEL" ]; then go generate ./internal/mailmanager; \
 	else echo "SLUICE_MODEL names no API model: internal/mailmanager stays as it is"; fi
 

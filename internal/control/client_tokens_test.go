@@ -75,14 +75,8 @@ func TestClientTokensAtOnce(t *testing.T) {
 	t.Parallel()
 	conform.Check(t, "A1")
 	p := newPlane(t)
-	p.stop()
-	db := &hasty{Store: p.openStore()}
-	p.stop = func() { db.Close() }
-	p.config.Store = db
-	var err error
-	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
-		t.Fatal(err)
-	}
+	var db *hasty
+	p.reopen(func(s store.Store) store.Store { db = &hasty{Store: s}; return db })
 	in := p.pointRequest("one")
 	in.Tags, in.ClientToken = tags("sluice:listener", "mx", "sluice:default", "true"), ptr(mailmanager.IdempotencyToken("t"))
 	first := do[mailmanager.CreateIngressPointResponse](p, "CreateIngressPoint", in)

@@ -110,15 +110,8 @@ func TestSnapshotFollowsTheStore(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
 	id := p.relay("busy")
-	p.stop()
-	db := p.openStore()
-	late := &lateStore{Store: db}
-	p.config.Store = late
-	var err error
-	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
-		t.Fatal(err)
-	}
-	p.stop = func() { db.Close() }
+	var late *lateStore
+	p.reopen(func(s store.Store) store.Store { late = &lateStore{Store: s}; return late })
 	setPort := func(port int32) {
 		if _, err := p.call(home, "UpdateRelay", &mailmanager.UpdateRelayRequest{RelayId: (*mailmanager.RelayId)(&id), ServerPort: &port}); err != nil {
 			t.Error(err)

@@ -299,8 +299,8 @@ func (c *Control) deleteObjects(ctx context.Context, job store.Key, names ...str
 // AdmitUpload reports whether the file of a job may be put now: until the job has started. done is called once it is there, or
 // will not be; the job does not start before. The key is one that a signed URL was made for.
 func (c *Control) AdmitUpload(ctx context.Context, key string) (done func(), err error) {
-	job, ok := uploadedJob(key)
-	if !ok {
+	job, name, ok := jobOfObject(key)
+	if !ok || name != uploadName {
 		return nil, errors.New("the object is no file of an import job")
 	}
 	defer c.locks.lock(job)()

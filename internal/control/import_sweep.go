@@ -3,8 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"path"
-	"strings"
 	"time"
 
 	"sluice/internal/mailmanager"
@@ -65,8 +63,7 @@ func (c *Control) sweepFiles(ctx context.Context) error {
 
 // isWanted reports whether an object of a job may be read yet.
 func (c *Control) isWanted(ctx context.Context, file objects.Info) (bool, error) {
-	folder, name := path.Split(file.Key)
-	job, ok := objectsJob(strings.TrimSuffix(strings.TrimPrefix(folder, importFolder), "/"))
+	job, name, ok := jobOfObject(file.Key)
 	if !ok {
 		return false, nil
 	}
@@ -81,7 +78,7 @@ func (c *Control) isWanted(ctx context.Context, file objects.Info) (bool, error)
 	switch {
 	case err != nil:
 		return false, err
-	case "/"+name != uploadName || record.Status == mailmanager.ImportJobStatusProcessing:
+	case name != uploadName || record.Status == mailmanager.ImportJobStatusProcessing:
 		return true, nil
 	default:
 		return record.startable() && c.now().Sub(r.Created) < fileLifetime, nil

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"path"
 	"strings"
 	"sync"
 	"time"
@@ -156,27 +155,18 @@ func wake(worker chan<- struct{}) {
 	}
 }
 
-// uploadedJob is the job whose file has a key.
-func uploadedJob(key string) (store.Key, bool) {
-	below, ok := strings.CutPrefix(key, importFolder)
-	below, isFile := strings.CutSuffix(below, uploadName)
-	job, isJob := objectsJob(below)
-	return job, ok && isFile && isJob
-}
-
-// ObjectScope is whose a file of an import is, by its key.
+// ObjectScope is whose an object of an import is, by its key.
 func ObjectScope(key string) (Scope, bool) {
-	folder, _ := path.Split(key)
-	job, ok := objectsJob(strings.TrimSuffix(strings.TrimPrefix(folder, importFolder), "/"))
+	job, _, ok := jobOfObject(key)
 	return job.Scope, ok
 }
 
-// objectsJob is the job in the name of a folder.
-func objectsJob(folder string) (store.Key, bool) {
-	parts := strings.Split(folder, "/")
-	const account, region, id, all = 0, 1, 2, 3
-	if len(parts) != all || !kindImportJob.validID(parts[id]) {
-		return store.Key{}, false
+// jobOfObject is the job that an object belongs to, and the object's name, as in jobObject.
+func jobOfObject(key string) (job store.Key, name string, ok bool) {
+	parts := strings.Split(key, "/")
+	const folder, account, region, id, file, all = 0, 1, 2, 3, 4, 5
+	if len(parts) != all || parts[folder]+"/" != importFolder || !kindImportJob.validID(parts[id]) {
+		return store.Key{}, "", false
 	}
-	return kindImportJob.key(Scope{Account: parts[account], Region: parts[region]}, parts[id]), true
+	return kindImportJob.key(Scope{Account: parts[account], Region: parts[region]}, parts[id]), "/" + parts[file], true
 }

@@ -252,6 +252,19 @@ func (p *plane) openStore() (opened store.Store) {
 	return opened
 }
 
+// reopen opens the control plane on what wrap makes of its store; the life cycle does not begin.
+func (p *plane) reopen(wrap func(store.Store) store.Store) {
+	p.Helper()
+	p.stop()
+	db := p.openStore()
+	p.stop = func() { db.Close() }
+	p.config.Store = wrap(db)
+	var err error
+	if p.Control, err = control.Open(p.Context(), p.config); err != nil {
+		p.Fatal(err)
+	}
+}
+
 // restart ends the process, as far as the control plane is concerned, and starts another: with other sockets.
 func (p *plane) restart() {
 	p.Helper()

@@ -175,8 +175,7 @@ func TestWhatHasEndedIsNotRestored(t *testing.T) {
 
 // sweptStore lets a sweep see the secrets as they are before an update is stored.
 type sweptStore struct {
-	store.Store
-	before func() // called once, before the next update
+	rivalled
 	listed chan struct{}
 }
 
@@ -192,14 +191,6 @@ func (s *sweptStore) All(ctx context.Context, kind store.Kind) iter.Seq2[store.R
 	}
 }
 
-func (s *sweptStore) Update(ctx context.Context, c store.Change) error {
-	if before := s.before; before != nil {
-		s.before = nil
-		before()
-	}
-	return s.Store.Update(ctx, c)
-}
-
 // A secret that is restored in the last moment stays, though the worker has found it ended meanwhile.
 func TestSweepLeavesWhatIsBeingRestored(t *testing.T) {
 	t.Parallel()
@@ -207,18 +198,11 @@ func TestSweepLeavesWhatIsBeingRestored(t *testing.T) {
 	arn := p.secretARN("s", "x")
 	do[secretsmanager.DeleteSecretResponse](p, "DeleteSecret", &secretsmanager.DeleteSecretRequest{SecretId: &arn, RecoveryWindowInDays: ptr(int64(7))})
 	p.clock.advance(7*24*time.Hour - time.Second)
-	p.stop()
-	db := p.openStore()
-	swept := &sweptStore{Store: db}
-	p.config.Store = swept
-	var err error
-	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
-		t.Fatal(err)
-	}
-	p.stop = func() { db.Close() }
+	var swept *sweptStore
+	p.reopen(func(s store.Store) store.Store { swept = &sweptStore{rivalled: rivalled{Store: s}}; return swept })
 	done := make(chan struct{})
 	swept.listed = make(chan struct{}, 1)
-	swept.before = func() {
+	swept.rival = func() {
 		p.clock.advance(time.Second)
 		go func() {
 			defer close(done)

@@ -232,15 +232,8 @@ func TestASecretOfTheSameName(t *testing.T) {
 	p := newPlane(t)
 	arn := p.passwordSecret("s", inJSON("one"))
 	key := p.authPoint("front", secretConfiguration(strings.TrimSuffix(arn, arn[len(arn)-7:])))
-	p.stop()
-	db := p.openStore()
-	slow := &slowDelete{Store: db}
-	p.config.Store = slow
-	var err error
-	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
-		t.Fatal(err)
-	}
-	p.stop = func() { db.Close() }
+	var slow *slowDelete
+	p.reopen(func(s store.Store) store.Store { slow = &slowDelete{Store: s}; return slow })
 	done := make(chan struct{})
 	slow.another = func() {
 		defer close(done)

@@ -11,7 +11,7 @@ import (
 	"sluice/internal/store"
 )
 
-// rivalled is a store in which another node changes a resource just before an update of it.
+// rivalled is a store in which something else happens just before an update, once.
 type rivalled struct {
 	store.Store
 	rival func()

@@ -223,14 +223,8 @@ func TestTagsAreFollowedWithoutTheCaller(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
 	relay, point := p.relay("out"), p.createPoint(p.pointRequest("front"))
-	p.stop()
-	db := &leaver{Store: p.openStore()}
-	p.config.Store = db
-	var err error
-	if p.Control, err = control.Open(t.Context(), p.config); err != nil {
-		t.Fatal(err)
-	}
-	p.stop = func() { db.Close() }
+	var db *leaver
+	p.reopen(func(s store.Store) store.Store { db = &leaver{Store: s}; return db })
 	call := func(name string, in any) {
 		t.Helper()
 		ctx, leave := context.WithCancel(t.Context())

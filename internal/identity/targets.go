@@ -40,13 +40,13 @@ const anything = "*"
 
 func nothing(*question) []target { return []target{{arn: anything}} }
 
-// all is what may be about any resource of a type: each that there is.
-func all(kind string) func(*question) []target {
+// every is what may be about any resource of a type: each that there is.
+func every(kind string) func(*question) []target {
 	return func(q *question) []target { return []target{{arn: q.mail(kind, anything), every: true}} }
 }
 
-// every is what makes a resource of a type.
-func every(kind string) func(*question) []target {
+// made is what makes a resource of a type.
+func made(kind string) func(*question) []target {
 	return func(q *question) []target { return []target{{arn: q.mail(kind, anything)}} }
 }
 
