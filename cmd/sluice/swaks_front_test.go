@@ -34,8 +34,8 @@ const (
 // passwordGrace is how long the password before the newest is good (Mail Manager, section 2.2).
 const passwordGrace = 14 * 24 * time.Hour
 
-// proxyAddress is the only one on the machine that the listeners edge and edges take a PROXY header from.
-const proxyAddress = "127.0.0.1"
+// proxyNetwork is the only one on the machine that the listeners edge and edges take a PROXY header from.
+const proxyNetwork = "127.2.0.0/16"
 
 // front is a server with ingress points of every kind, and the files that its clients want.
 type front struct {
@@ -97,7 +97,7 @@ func (f *front) start(t *testing.T, greetingDelay time.Duration) {
 	cfg.GreetingDelay = Delay(greetingDelay)
 	cfg.SMTPCert, cfg.SMTPKey = f.file("first.pem"), f.file("first.key")
 	cfg.Certificates = []Certificate{{Cert: f.file("second.pem"), Key: f.file("second.key")}}
-	proxies := []Network{Network(netip.PrefixFrom(netip.MustParseAddr(proxyAddress), 32))}
+	proxies := []Network{Network(netip.MustParsePrefix(proxyNetwork))}
 	cfg.Listeners = map[string]Listener{
 		"mx": {TLS: "starttls"}, "mxs": {TLS: "implicit"}, "clear": {TLS: "none"},
 		"edge": {TLS: "starttls", ProxyFrom: proxies}, "edges": {TLS: "implicit", ProxyFrom: proxies},

@@ -165,7 +165,7 @@ const (
 	v2     = " --proxy-version 2 --proxy-dest 203.0.113.1 --proxy-dest-port 25 --proxy-source-port 40000 --proxy-family AF_INET --proxy-source "
 	v2IPv6 = " --proxy-version 2 --proxy-dest 2001:db8::1 --proxy-dest-port 25 --proxy-source-port 40000 --proxy-family AF_INET6 --proxy-source "
 
-	byProxy  = localInterface + proxyAddress
+	byProxy  = " a-proxy" // that is put in place of this, one a case
 	tls12    = " --tls --tls-protocol tlsv1_2"
 	tls13    = " --tls --tls-protocol tlsv1_3"
 	wrapped2 = " --tls-on-connect --tls-protocol tlsv1_2"
@@ -235,17 +235,19 @@ const longDelay = 10 * time.Second
 
 const localInterface = " --local-interface "
 
-// meet runs cases. Each has a source address of its own, so that failed logins of one slow down no other (S10).
+// meet runs cases. Each has a source address of its own, so that failed logins of one slow down no other (S10), and
+// why its session ended is told from why another's did.
 func (f *front) meet(t *testing.T, cases []swaksCase) {
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			source := fmt.Sprintf("127.1.%d.%d", i/250, i%250+1)
-			if strings.Contains(c.args, byProxy) {
-				source = proxyAddress
-			} else {
-				c.args += localInterface + source
+			network := "127.1"
+			args, proxied := strings.CutPrefix(c.args, byProxy)
+			if proxied {
+				network = "127.2"
 			}
+			source := fmt.Sprintf("%s.%d.%d", network, i/250, i%250+1)
+			c.args = args + localInterface + source
 			transcript, err := f.swaks(t, c)
 			got := outcome(transcript, err)
 			if !strings.HasPrefix(got, c.want) || (err == nil) != (c.want == accepted) {
