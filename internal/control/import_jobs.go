@@ -39,12 +39,12 @@ type importRecord struct {
 	Name      mailmanager.JobName
 	Format    mailmanager.ImportDataType
 	Status    mailmanager.ImportJobStatus
-	Started   *time.Time `json:",omitempty"`
-	Completed *time.Time `json:",omitempty"`
-	Error     string     `json:",omitempty"`
-	Imported  int32      // rows whose address is in the list because of them, or was before
-	Failed    int32      // rows without an address
-	Place     importPlace
+	Started   *time.Time  `json:",omitempty"`
+	Completed *time.Time  `json:",omitempty"`
+	Error     string      `json:",omitempty"`
+	Imported  int32       // rows whose address is in the list because of them, or was before
+	Failed    int32       // rows without an address
+	Place     importPlace `json:"At"` // under Place, earlier builds counted rows from the beginning of the file: their jobs begin anew
 }
 
 // importPlace is how far a job is in its file: behind the last chunk that is done, and in the chunk after it.

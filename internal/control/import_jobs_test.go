@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"sluice/internal/mailmanager"
 	"sluice/internal/objects"
 	"sluice/internal/objects/files"
+	"sluice/internal/store"
 	"sluice/test/harness"
 )
 
@@ -316,6 +318,42 @@ func TestImportGoesOn(t *testing.T) {
 				t.Errorf("got the bad rows %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// TestImportOfAnEarlierBuild: a job that an earlier build has left in the middle begins anew, and passes over no member.
+func TestImportOfAnEarlierBuild(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, withObjects(t, nil))
+	list := p.addressList("list")
+	id := p.importJob(list, "CSV")
+	p.upload(id, "z@example.org\na@example.org\nb@example.org\n")
+	p.reopen(func(s store.Store) store.Store {
+		r, err := s.Get(t.Context(), store.Key{Scope: store.Scope(home), Kind: "import-job", ID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var record map[string]any
+		if err := json.Unmarshal(r.Body, &record); err != nil {
+			t.Fatal(err)
+		}
+		delete(record, "At")
+		record["Status"], record["Started"] = "PROCESSING", "2026-11-22T10:00:00Z"
+		record["Place"] = map[string]any{"ChunkRows": 1, "Rows": 1, "Imported": 1, "After": "m@example.org"}
+		if r.Body, err = json.Marshal(record); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Update(t.Context(), store.Change{Resource: r}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+	p.Start(t.Context())
+	if job := p.ended(id); *job.Status != mailmanager.ImportJobStatusCompleted || *job.ImportedItemsCount != 3 {
+		t.Errorf("got %s", text(t, job))
+	}
+	if got := strings.Join(p.members(list, "", 10), ","); got != "a@example.org,b@example.org,z@example.org" {
+		t.Errorf("got the members %s", got)
 	}
 }
 
