@@ -142,9 +142,9 @@ func TestShowSaysHowItemsAre(t *testing.T) {
 	})
 }
 
-// 20,000 items are paged through and steered in pieces: what a page looks at is bounded, and so is the memory that it takes.
+// 20,000 items are paged through and steered in pieces: what a page looks at is bounded, and so is the memory that it takes. It
+// is not parallel, for the memory of other tests would count.
 func TestManyItems(t *testing.T) {
-	t.Parallel()
 	const items, lanes = 20_000, 100
 	r := newRig(t, nil, func(c *Config) { c.Trace = nothing{} })
 	for i := range items {
