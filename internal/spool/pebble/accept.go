@@ -154,7 +154,7 @@ func (st *state) conceive(ad *admission) {
 	for i := range ad.items {
 		l := st.laneOf(ad.items[i].Lane)
 		ad.leases[i] = st.hold(l, orderOf(&ad.items[i]), f)
-		st.enter(l, f)
+		l.coming++
 	}
 }
 
@@ -162,8 +162,14 @@ func (st *state) conceive(ad *admission) {
 func (st *state) admit(ad *admission) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.bear(ad, ad.owner, nanos(ad.until))
+}
+
+// bear hands out the items of a message that has been written: to an owner, or to their lanes when there is none.
+func (st *state) bear(ad *admission, owner string, until int64) {
 	for _, l := range ad.leases {
-		st.hand(l, ad.owner, nanos(ad.until))
+		st.arrive(l.lane, l.flight)
+		st.hand(l, owner, until)
 	}
 }
 
@@ -177,6 +183,6 @@ func (st *state) reject(ad *admission) {
 func (st *state) miscarry(ad *admission) {
 	for _, l := range ad.leases {
 		st.forget(l)
-		st.leave(l.lane, l.at, l.flight)
+		st.miss(l.lane, l.at)
 	}
 }

@@ -23,8 +23,9 @@ func defaultWindow() window { return window{front: 1024, refill: 256} }
 type lane struct {
 	name   spool.Lane
 	window window
-	items  int   // those that are being written too
+	items  int   // in it
 	octets int64 // of their messages
+	coming int   // items that are being written
 
 	front []order // sorted, unclaimed, below the bound
 	bound order   // every other unclaimed item stands here or behind it

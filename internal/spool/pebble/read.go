@@ -247,12 +247,15 @@ func (st *state) stats() []spool.LaneStat {
 		}
 	}
 	for _, l := range st.leases {
-		if due, ok := oldest[l.lane]; ok && l.at.due < due {
+		if due, ok := oldest[l.lane]; ok && l.owner != nil && l.at.due < due {
 			oldest[l.lane] = l.at.due
 		}
 	}
 	stats := make([]spool.LaneStat, 0, len(oldest))
 	for l, due := range oldest {
+		if l.items == 0 {
+			continue // what it is kept for is being written
+		}
 		stats = append(stats, spool.LaneStat{Lane: l.name, Items: l.items, Octets: l.octets, Oldest: timeOf(due)})
 	}
 	slices.SortFunc(stats, func(a, b spool.LaneStat) int { return strings.Compare(string(a.Lane), string(b.Lane)) })

@@ -156,7 +156,7 @@ func (st *state) reservePart(c *settling, t *spool.Settlement) error {
 		if p.in[i] == nil {
 			p.in[i] = st.hold(into, orderOf(&t.In[i]), f)
 		}
-		st.enter(into, f)
+		into.coming++
 	}
 	for _, l := range p.out {
 		if l.flight.items == 0 && !slices.Contains(p.last, l.flight) {
@@ -201,6 +201,7 @@ func (st *state) finishPart(p *part) {
 			l.owner.held--
 			l.owner = nil
 		}
+		st.arrive(l.lane, l.flight)
 		owner := ""
 		if p.Claim {
 			owner = p.Owner
@@ -208,9 +209,7 @@ func (st *state) finishPart(p *part) {
 		st.hand(l, owner, nanos(p.Until))
 	}
 	for _, ad := range p.born {
-		for _, l := range ad.leases {
-			st.hand(l, "", 0)
-		}
+		st.bear(ad, "", 0)
 	}
 }
 
@@ -225,7 +224,7 @@ func (st *state) undo(c *settling) {
 		}
 		for j, l := range p.in {
 			l.flight.add(-1)
-			st.leave(st.laneOf(p.In[j].Lane), orderOf(&p.In[j]), l.flight)
+			st.miss(st.laneOf(p.In[j].Lane), orderOf(&p.In[j]))
 			if !l.busy {
 				st.forget(l)
 			}

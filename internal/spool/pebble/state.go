@@ -115,7 +115,7 @@ func (st *state) laneOf(name spool.Lane) *lane {
 
 // drop forgets a lane with nothing in it.
 func (st *state) drop(l *lane) {
-	if l.items == 0 && l.touched == nil && st.lanes[l.name] == l {
+	if l.items == 0 && l.coming == 0 && l.touched == nil && st.lanes[l.name] == l {
 		delete(st.lanes, l.name)
 	}
 }
@@ -175,7 +175,12 @@ func (st *state) release(l *lease) {
 	l.lane.offer(l.at)
 }
 
-// enter counts an item that comes into a lane, leave one that went.
+// arrive counts an item that was coming and is in its lane now, enter one that is in it all at once, and leave one that went.
+func (st *state) arrive(l *lane, f *flight) {
+	l.coming--
+	st.enter(l, f)
+}
+
 func (st *state) enter(l *lane, f *flight) {
 	l.items++
 	l.octets += f.size()
@@ -184,6 +189,13 @@ func (st *state) enter(l *lane, f *flight) {
 func (st *state) leave(l *lane, at order, f *flight) {
 	l.items--
 	l.octets -= f.size()
+	l.gone(at)
+	st.drop(l)
+}
+
+// miss forgets an item that was coming and will not.
+func (st *state) miss(l *lane, at order) {
+	l.coming--
 	l.gone(at)
 	st.drop(l)
 }

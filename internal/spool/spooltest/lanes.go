@@ -3,6 +3,7 @@ package spooltest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -259,6 +260,36 @@ func testLanes(t *testing.T, f *fixture) {
 	f.settle(spool.Settlement{Owner: "o", Out: []spool.ItemKey{{Message: m.ID, Seq: 2}}, In: []spool.Item{Item(&m, 4, "c", Epoch)}})
 	check(spool.LaneStat{Lane: "a", Items: 1, Octets: 1000, Oldest: after(9)}, spool.LaneStat{Lane: "b", Items: 1, Octets: 1000, Oldest: after(5)},
 		spool.LaneStat{Lane: "c", Items: 1, Octets: 1000, Oldest: Epoch})
+}
+
+// testLanesWhileSettling looks at the lanes all the time while an item is rescheduled in one and moved to the other: it is
+// counted once.
+func testLanesWhileSettling(t *testing.T, f *fixture) {
+	_, items := f.accept([]byte("x"), "a")
+	item := items[0]
+	done := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			stats, err := f.Lanes(t.Context())
+			if err != nil || len(stats) != 1 || stats[0].Items != 1 {
+				t.Errorf("got %+v, %v, want one lane with one item", stats, err)
+				return
+			}
+		}
+	})
+	for _, to := range strings.Repeat("aabb", 100) {
+		f.claim(item.Lane, 1, "o", item.Due)
+		item.Lane, item.Due = spool.Lane(to), item.Due.Add(time.Second)
+		f.settle(spool.Settlement{Owner: "o", Out: keys(item), In: []spool.Item{item}})
+	}
+	close(done)
+	looking.Wait()
 }
 
 // testLongLane takes a lane apart that is longer than any window on it, with items given back and coming in meanwhile.

@@ -57,6 +57,7 @@ func Run(t *testing.T, open Opener) {
 		"births that are refused":             testBirthRefusals,
 		"scan goes on after an item":          testScan,
 		"lanes are counted":                   testLanes,
+		"lanes are counted while they settle": testLanesWhileSettling,
 		"long lanes":                          testLongLane,
 		"many workers":                        testWorkers,
 		"not found":                           testNotFound,
