@@ -35,13 +35,12 @@ fuzz:
 mutate:
 	go run ./test/mutate -run='$(MUTATE)'
 
-# What make test has built, with the race detector, is not built again; two packages have a file for builds without it.
+# What make test builds, with the race detector, is not built again.
 lint:
 	@unformatted=$$(gofmt -l cmd internal test); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go mod tidy -diff
 	go build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	GOFLAGS=-race bin/staticcheck ./...
-	go vet ./internal/rule ./test/harness
 
 # The configuration reference of docs/operate.md and the tables of docs/conformance.md; and, given the API model, the types and
 # tables of internal/mailmanager.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -23,9 +22,6 @@ import (
 	"sluice/internal/seal"
 	"sluice/internal/secretsmanager"
 	"sluice/internal/store"
-	"sluice/internal/store/postgres"
-	"sluice/internal/store/sqlite"
-	"sluice/test/peers/pgcluster"
 )
 
 var (
@@ -237,15 +233,10 @@ func (p *plane) open() {
 	}
 }
 
-// openStore opens the store of the plane's path, in a file or in PostgreSQL. Tests that put something before the store use it too.
-func (p *plane) openStore() (opened store.Store) {
+// openStore opens the store of the plane's path. Tests that put something before the store use it too.
+func (p *plane) openStore() store.Store {
 	p.Helper()
-	var err error
-	if folder := os.Getenv(clusterVariable); folder != "" {
-		opened, err = postgres.Open(context.Background(), pgcluster.Join(folder).Namespace(p, p.path))
-	} else {
-		opened, err = sqlite.Open(context.Background(), p.path)
-	}
+	opened, err := openDatabase(p)
 	if err != nil {
 		p.Fatal(err)
 	}

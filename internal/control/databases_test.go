@@ -1,12 +1,26 @@
+//go:build !fuzzing
+
 package control_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"testing"
 
+	"sluice/internal/store"
+	"sluice/internal/store/postgres"
+	"sluice/internal/store/sqlite"
 	"sluice/test/peers/pgcluster"
 )
+
+// openDatabase opens the store of the plane's path, in a file or in PostgreSQL.
+func openDatabase(p *plane) (store.Store, error) {
+	if folder := os.Getenv(clusterVariable); folder != "" {
+		return postgres.Open(context.Background(), pgcluster.Join(folder).Namespace(p, p.path))
+	}
+	return sqlite.Open(context.Background(), p.path)
+}
 
 // clusterVariable says that planes keep their stores in PostgreSQL, and in which folder its socket is.
 const clusterVariable = "SLUICE_TEST_CLUSTER"
