@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"sluice/internal/message"
 	"sluice/internal/spool"
@@ -90,17 +91,31 @@ var spoolItems = regexp.MustCompile(`(?m)^mailmanager_spool_items\{kind="([^"]+)
 // rested waits until nothing waits any more; what is held may be.
 func rested(t *testing.T, s *harness.Server) {
 	t.Helper()
-	harness.Eventually(t, "nothing waits", func() bool {
-		answer, err := http.Get(s.Endpoint + "/metrics")
-		must(t, err)
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		must(t, err)
-		for _, found := range spoolItems.FindAllSubmatch(text, -1) {
-			if kind, items := string(found[1]), string(found[2]); kind != "held" && items != "0" {
-				return false
-			}
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	began := time.Now()
+	before := stillWaiting(t, s)
+	for waiting := before; len(waiting) > 0; waiting = stillWaiting(t, s) {
+		if <-ticker.C; time.Since(began) > patience {
+			t.Fatalf("of what waited, %v, there was left %v after: %v", before, patience, waiting)
 		}
-		return true
-	})
+	}
+	t.Logf("what waited, %v, was done after %v", before, time.Since(began).Round(time.Second))
+}
+
+// stillWaiting is how many items there are of each kind but held ones.
+func stillWaiting(t *testing.T, s *harness.Server) map[string]string {
+	t.Helper()
+	answer, err := http.Get(s.Endpoint + "/metrics")
+	must(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	must(t, err)
+	waiting := map[string]string{}
+	for _, found := range spoolItems.FindAllSubmatch(text, -1) {
+		if kind, items := string(found[1]), string(found[2]); kind != "held" && items != "0" {
+			waiting[kind] = items
+		}
+	}
+	return waiting
 }
