@@ -91,15 +91,8 @@ var spoolItems = regexp.MustCompile(`(?m)^mailmanager_spool_items\{kind="([^"]+)
 // rested waits until nothing waits any more; what is held may be.
 func rested(t *testing.T, s *harness.Server) {
 	t.Helper()
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	began := time.Now()
-	before := stillWaiting(t, s)
-	for waiting := before; len(waiting) > 0; waiting = stillWaiting(t, s) {
-		if <-ticker.C; time.Since(began) > patience {
-			t.Fatalf("of what waited, %v, there was left %v after: %v", before, patience, waiting)
-		}
-	}
+	began, before := time.Now(), stillWaiting(t, s)
+	drained(t, func() map[string]string { return stillWaiting(t, s) })
 	t.Logf("what waited, %v, was done after %v", before, time.Since(began).Round(time.Second))
 }
 

@@ -69,20 +69,29 @@ func send(t *testing.T, address string, options generate.Options) generate.Resul
 // emptied waits until no lane holds anything, and fails at once when something came to rest.
 func emptied(t *testing.T, s *harness.Server) {
 	t.Helper()
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); ; <-ticker.C {
+	drained(t, func() map[string]int {
 		waiting := lanes(t, s)
-		if len(waiting) == 0 {
-			return
-		}
 		for name, items := range waiting {
 			if strings.HasPrefix(name, "held/") {
 				t.Fatalf("%d messages in lane %s", items, name)
 			}
 		}
+		return waiting
+	})
+}
+
+// drained waits until nothing waits any more.
+func drained[N any](t *testing.T, waiting func() map[string]N) {
+	t.Helper()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); ; <-ticker.C {
+		left := waiting()
+		if len(left) == 0 {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still waiting after %v: %v", patience, waiting)
+			t.Fatalf("still waiting after %v: %v", patience, left)
 		}
 	}
 }
